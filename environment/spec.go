@@ -1,0 +1,85 @@
+package environment
+
+// Spec says what a script needs to run, in the words of Azure ML's
+// Environment. Exactly one way of getting a Python is in force: a container
+// (Docker set), an interpreter that is there already (Python.UserManaged), a
+// conda environment (Python.Conda) or a virtual environment (anything else).
+type Spec struct {
+	// Name registers the environment and names it in listings; it is no part
+	// of the digest. Optional for an inline environment.
+	Name string `yaml:"name,omitempty" json:"name,omitempty"`
+	// Python describes the interpreter and its packages. Nil: python3 as it
+	// is found on the target (or in the image), nothing installed.
+	Python *Python `yaml:"python,omitempty" json:"python,omitempty"`
+	// Docker describes the container. Nil: no container.
+	Docker *Docker `yaml:"docker,omitempty" json:"docker,omitempty"`
+	// Variables are set for every script that runs in the environment; those
+	// of the run win. They are no part of the digest.
+	Variables map[string]string `yaml:"environment_variables,omitempty" json:"environment_variables,omitempty"`
+}
+
+// Python is the Python part of an environment.
+type Python struct {
+	// Version wanted, for example "3.11". Empty: what the target has.
+	Version string `yaml:"version,omitempty" json:"version,omitempty"`
+	// Pip lists requirement specifiers (PEP 508), one a string.
+	Pip []string `yaml:"pip,omitempty" json:"pip,omitempty"`
+	// Requirements names a pip requirements file, relative to the file that
+	// holds this spec. Its content, not its name, decides the digest.
+	Requirements string `yaml:"requirements,omitempty" json:"requirements,omitempty"`
+	// Conda is a conda environment: a file, or inline channels and dependencies.
+	Conda *Conda `yaml:"conda,omitempty" json:"conda,omitempty"`
+	// UserManaged uses InterpreterPath as it is and installs nothing
+	// (Azure ML's user_managed_dependencies).
+	UserManaged bool `yaml:"user_managed,omitempty" json:"user_managed,omitempty"`
+	// InterpreterPath is the interpreter to use, or to make the virtual
+	// environment with. Default "python3".
+	InterpreterPath string `yaml:"interpreter_path,omitempty" json:"interpreter_path,omitempty"`
+}
+
+// Conda is a conda environment, given as the path of an environment.yml
+// (YAML: a string) or inline (YAML: a mapping).
+type Conda struct {
+	// File is relative to the file that holds this spec. After Resolve it is
+	// empty and the other fields hold the file's content.
+	File         string   `yaml:"-" json:"-"`
+	Channels     []string `yaml:"channels,omitempty" json:"channels,omitempty"`
+	Dependencies []string `yaml:"dependencies,omitempty" json:"dependencies,omitempty"`
+	// Pip holds what environment.yml lists under "- pip:".
+	Pip []string `yaml:"pip,omitempty" json:"pip,omitempty"`
+}
+
+// Docker is the container part of an environment.
+type Docker struct {
+	// Image is "cpu" or "gpu" (built-in base images, see BaseImages), or any
+	// image reference.
+	Image string `yaml:"image,omitempty" json:"image,omitempty"`
+	// Dockerfile is the path of a Dockerfile, relative to the file that holds
+	// this spec; its directory is the build context.
+	Dockerfile string `yaml:"dockerfile,omitempty" json:"dockerfile,omitempty"`
+	// Registry is where Image is pulled from when it wants a login.
+	Registry *Registry `yaml:"registry,omitempty" json:"registry,omitempty"`
+	// Arguments are extra arguments in the words of docker run, see
+	// container.ParseArguments for those understood.
+	Arguments []string `yaml:"arguments,omitempty" json:"arguments,omitempty"`
+	// ShmSize of /dev/shm, for example "2GiB". Empty: the engine's default.
+	ShmSize string `yaml:"shm_size,omitempty" json:"shm_size,omitempty"`
+	// Volumes are extra binds, "host:container[:ro]".
+	Volumes []string `yaml:"volumes,omitempty" json:"volumes,omitempty"`
+}
+
+// Registry is an image registry with a login.
+type Registry struct {
+	Address  string  `yaml:"address,omitempty" json:"address,omitempty"`
+	Username string  `yaml:"username,omitempty" json:"username,omitempty"`
+	Password *Secret `yaml:"password,omitempty" json:"password,omitempty"`
+}
+
+// Secret is a reference to a secret value, never the value: exactly one field
+// is set.
+type Secret struct {
+	// Env names an environment variable of whoever submits.
+	Env string `yaml:"env,omitempty" json:"env,omitempty"`
+	// File is the path of a file whose first line is the value.
+	File string `yaml:"file,omitempty" json:"file,omitempty"`
+}

@@ -1,0 +1,102 @@
+package runconfig
+
+import "github.com/runnerml/runner/environment"
+
+// ScriptRunConfig is one description of a training run: what to run, in which
+// environment, on which compute target. The name and the words are Azure ML's.
+type ScriptRunConfig struct {
+	// Experiment groups runs. Default: the source directory's name.
+	Experiment  string            `yaml:"experiment,omitempty" json:"experiment,omitempty"`
+	DisplayName string            `yaml:"display_name,omitempty" json:"display_name,omitempty"`
+	Tags        map[string]string `yaml:"tags,omitempty" json:"tags,omitempty"`
+
+	// SourceDirectory is pictured and copied to the target. Default: the
+	// directory of the spec. Relative to the spec.
+	SourceDirectory string `yaml:"source_directory,omitempty" json:"source_directory,omitempty"`
+	// Script is the file to run, relative to SourceDirectory. Exactly one of
+	// Script and Command is set.
+	Script string `yaml:"script,omitempty" json:"script,omitempty"`
+	// Command is a shell command line (POSIX sh). ${{inputs.NAME}} stands for
+	// the path of an input, quoted.
+	Command   string   `yaml:"command,omitempty" json:"command,omitempty"`
+	Arguments []string `yaml:"arguments,omitempty" json:"arguments,omitempty"`
+
+	// ComputeTarget names an attached target. Default "local".
+	ComputeTarget string `yaml:"compute_target,omitempty" json:"compute_target,omitempty"`
+	// Environment is a registered name, a file, or inline.
+	Environment *EnvironmentRef `yaml:"environment,omitempty" json:"environment,omitempty"`
+
+	Resources   Resources    `yaml:"resources,omitempty" json:"resources"`
+	Distributed *Distributed `yaml:"distributed,omitempty" json:"distributed,omitempty"`
+
+	Inputs               map[string]Input  `yaml:"inputs,omitempty" json:"inputs,omitempty"`
+	EnvironmentVariables map[string]string `yaml:"environment_variables,omitempty" json:"environment_variables,omitempty"`
+	// Secrets are names of environment variables of whoever submits; the
+	// script finds them under the same names.
+	Secrets []string `yaml:"secrets,omitempty" json:"secrets,omitempty"`
+
+	// Priority in the queue: higher goes first.
+	Priority int `yaml:"priority,omitempty" json:"priority"`
+	// VMPriority is "dedicated" (default) or "lowpriority".
+	VMPriority VMPriority `yaml:"vm_priority,omitempty" json:"vm_priority,omitempty"`
+	// MaxRunDuration of one attempt's script. Zero: no limit.
+	MaxRunDuration Duration `yaml:"max_run_duration,omitempty" json:"max_run_duration,omitempty"`
+	// Grace is the time between SIGTERM and SIGKILL on cancel, timeout and
+	// preemption. Default 30 s.
+	Grace   Duration `yaml:"grace,omitempty" json:"grace,omitempty"`
+	Restart Restart  `yaml:"restart,omitempty" json:"restart"`
+}
+
+// EnvironmentRef is an environment by name, by file, or inline. YAML: a
+// string (a registered name, or a path when it has a slash or ends in .yaml,
+// .yml or .json) or a mapping (an environment.Spec).
+type EnvironmentRef struct {
+	Name string            `yaml:"-" json:"name,omitempty"`
+	File string            `yaml:"-" json:"file,omitempty"`
+	Spec *environment.Spec `yaml:"-" json:"spec,omitempty"`
+}
+
+// Resources that one node of the run needs. In Azure ML: JobResourceConfiguration.
+type Resources struct {
+	// Nodes the run spans. Default 1.
+	Nodes int `yaml:"nodes,omitempty" json:"nodes"`
+	// CPUs a node. Default 1. Fractions are allowed.
+	CPUs float64 `yaml:"cpus,omitempty" json:"cpus"`
+	// Memory a node; zero: no limit and none reserved.
+	Memory Bytes `yaml:"memory,omitempty" json:"memory,omitempty"`
+	// GPUs a node. Default 0: none visible.
+	GPUs int `yaml:"gpus,omitempty" json:"gpus"`
+}
+
+// VMPriority is Azure ML's word for whether a machine may be taken away.
+type VMPriority string
+
+// The two priorities.
+const (
+	Dedicated   VMPriority = "dedicated"
+	LowPriority VMPriority = "lowpriority"
+)
+
+// Distributed says how a run's processes find each other.
+type Distributed struct {
+	// Framework is pytorch, mpi or tensorflow.
+	Framework string `yaml:"framework,omitempty" json:"framework,omitempty"`
+	// ProcessesPerNode defaults to the GPUs a node, at least 1.
+	ProcessesPerNode int `yaml:"processes_per_node,omitempty" json:"processes_per_node,omitempty"`
+}
+
+// Input is data the script reads. Mode is "mount" (read-only, where it lies)
+// or "copy".
+type Input struct {
+	Path string `yaml:"path,omitempty" json:"path,omitempty"`
+	Mode string `yaml:"mode,omitempty" json:"mode,omitempty"`
+}
+
+// Restart says how many times an attempt that ended this way is followed by
+// another. Nil fields: the default (preempted and node_lost 10, others 0).
+type Restart struct {
+	// Preempted also counts lost nodes.
+	Preempted *int `yaml:"preempted,omitempty" json:"preempted,omitempty"`
+	// Failed counts script failures, out of memory and time-outs.
+	Failed *int `yaml:"failed,omitempty" json:"failed,omitempty"`
+}
