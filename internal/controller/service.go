@@ -1,0 +1,135 @@
+package controller
+
+import (
+	"io"
+	"time"
+
+	"github.com/runnerml/runner/environment"
+	"github.com/runnerml/runner/internal/run"
+	"github.com/runnerml/runner/runconfig"
+)
+
+// Submission is a run that somebody wants. Its environment is resolved and its
+// snapshot is in our store already.
+type Submission struct {
+	// RequestID is made by whoever submits, once a run: the same id again
+	// gives the first run back.
+	RequestID   string                     `json:"request_id"`
+	Config      *runconfig.ScriptRunConfig `json:"config"`
+	Environment *environment.Resolved      `json:"environment"`
+	// Snapshot is the digest of the source.
+	Snapshot string `json:"snapshot"`
+	// Secrets by name. Sealed before they are stored.
+	Secrets map[string]string `json:"secrets,omitempty"`
+	// RegistryPassword of Environment.Docker.Registry. Sealed like secrets.
+	RegistryPassword string `json:"registry_password,omitempty"`
+	// RerunOf is the run that this one repeats, or empty.
+	RerunOf string `json:"rerun_of,omitempty"`
+}
+
+// Plan is what a submission would do, for --dry-run.
+type Plan struct {
+	Target string `json:"target"`
+	// Environment's digest, kind, and whether the target has it already.
+	Environment       string `json:"environment"`
+	EnvironmentKind   string `json:"environment_kind"`
+	EnvironmentCached bool   `json:"environment_cached"`
+	// Image that the script would run in, or empty.
+	Image string `json:"image,omitempty"`
+	// Command is the script's argv.
+	Command []string `json:"command"`
+	// Impossible says why the target can never carry it out, or empty.
+	Impossible string `json:"impossible,omitempty"`
+}
+
+// Filter chooses runs for a listing.
+type Filter struct {
+	Experiment string
+	Target     string
+	States     []run.State
+	Tags       map[string]string
+	// Active leaves out those that have ended.
+	Active bool
+	// Limit on their number; zero: all.
+	Limit int
+}
+
+// LogQuery chooses a part of a run's log.
+type LogQuery struct {
+	// Attempt by number; zero: the last one.
+	Attempt int
+	Node    int
+	// Follow waits for more until the run (or the chosen attempt) has ended.
+	// With Attempt zero it goes on into later attempts.
+	Follow bool
+	// Offset in bytes to begin at; of the attempt's log.
+	Offset int64
+	// Tail is how many last lines to begin with; negative: all.
+	Tail int
+	// Since leaves out what was written before.
+	Since time.Time
+}
+
+// Notice is one item of a run's live story: exactly one field is set.
+type Notice struct {
+	// Event is a change of state or a remark.
+	Event *run.Event `json:"event,omitempty"`
+	// Progress of a preparation; not kept.
+	Progress *Progress `json:"progress,omitempty"`
+	// Run as it is now: first of all, whenever its state changed, and last of
+	// all when it has ended.
+	Run *run.Run `json:"run,omitempty"`
+}
+
+// Progress is how far one step of a preparation is (backends.Step).
+type Progress struct {
+	Step   string `json:"step"`
+	Detail string `json:"detail"`
+	Done   int64  `json:"done"`
+	Total  int64  `json:"total"`
+	// Unit is "B" for bytes, empty for plain counts.
+	Unit string `json:"unit,omitempty"`
+}
+
+// OutputFile is one thing that a run left.
+type OutputFile struct {
+	// Path begins with "outputs/" or "logs/".
+	Path string `json:"path"`
+	// Size in bytes.
+	Size int64  `json:"size"`
+	Mode uint32 `json:"mode"`
+	// Link is the target of a symbolic link, else empty.
+	Link string `json:"link,omitempty"`
+	Dir  bool   `json:"dir,omitempty"`
+}
+
+// EnvironmentInfo is what is known of an environment.
+type EnvironmentInfo struct {
+	Name   string `json:"name"`
+	Digest string `json:"digest"`
+	Kind   string `json:"kind"`
+	// Made says whether it is on this computer now.
+	Made      bool                  `json:"made"`
+	Bytes     int64                 `json:"bytes"`
+	CreatedAt *time.Time            `json:"created_at"`
+	UsedAt    *time.Time            `json:"used_at"`
+	Resolved  *environment.Resolved `json:"resolved,omitempty"`
+	// InUseBy are runs that have not ended and want it.
+	InUseBy []string `json:"in_use_by,omitempty"`
+}
+
+// PruneReport says what a prune freed, or would free.
+type PruneReport struct {
+	Runs         []string `json:"runs"`
+	Snapshots    int      `json:"snapshots"`
+	Environments []string `json:"environments"`
+	// Bytes freed.
+	Bytes  int64 `json:"bytes"`
+	DryRun bool  `json:"dry_run"`
+}
+
+// Readable is an open output.
+type Readable struct {
+	OutputFile
+	io.ReadCloser
+}
