@@ -1,6 +1,12 @@
 package backends
 
-import "context"
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/runnerml/runner/environment"
+)
 
 // Watcher is a backend that says when something changed, so that nobody has
 // to ask often. Watch calls changed for an attempt that may have changed (a
@@ -40,4 +46,53 @@ type GPU struct {
 // that what no run owns any more is released.
 type Sweeper interface {
 	Marks(ctx context.Context) ([]Ref, error)
+}
+
+// LogFinder is a backend that can find places in an attempt's log without
+// reading all of it.
+type LogFinder interface {
+	// LogOffset is the byte offset of the first line among the last tail lines
+	// (tail < 0: of all) that was written at or after since (zero: ever).
+	LogOffset(ctx context.Context, ref Ref, node, tail int, since time.Time) (int64, error)
+}
+
+// EnvironmentKeeper is a backend that makes and keeps environments on its
+// target, named by their digests. (internal/machine offers it.)
+type EnvironmentKeeper interface {
+	// EnsureEnvironment makes it unless it is there. What the tools say goes
+	// to log.
+	EnsureEnvironment(ctx context.Context, env *environment.Resolved, registryPassword string, p Progress, log io.Writer) error
+	HasEnvironment(ctx context.Context, env *environment.Resolved) (bool, error)
+	// EnvironmentLock is the text of exact versions; empty for an interpreter
+	// or image that is used as it is and pins nothing.
+	EnvironmentLock(ctx context.Context, env *environment.Resolved) (string, error)
+	// Environments lists what is there.
+	Environments(ctx context.Context) ([]MadeEnvironment, error)
+	// RemoveEnvironment by digest; one that is not there is fine.
+	RemoveEnvironment(ctx context.Context, digest string) error
+}
+
+// MadeEnvironment is an environment on a target.
+type MadeEnvironment struct {
+	Digest string
+	Kind   environment.Kind
+	Bytes  int64
+	MadeAt time.Time
+	UsedAt time.Time
+}
+
+// Planner is a backend that can say what it would do, for --dry-run, without
+// doing it.
+type Planner interface {
+	Plan(ctx context.Context, a Attempt) (Plan, error)
+}
+
+// Plan is what a backend would do for an attempt.
+type Plan struct {
+	// Command is the script's argv.
+	Command []string
+	// Image it would run in, or empty.
+	Image string
+	// Cached: the environment is made already.
+	Cached bool
 }

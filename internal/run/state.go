@@ -7,19 +7,19 @@ import (
 
 // State is where a run, or an attempt of it, is in its life.
 //
-//	            submit
-//	              |
-//	           Queued <----------------------------+
-//	              | slot granted                   | preempted or node lost: restart
-//	          Preparing  (environment, source)     | (attempt n+1, same run, same
-//	              |                                |  checkpoint directory)
-//	           Starting                            |
-//	              |                                |
-//	           Running                             |
-//	              | ended                          |
-//	          Finalizing (outputs, logs) ----------+
-//	              |
-//	   Completed | Failed | Canceled
+//	         submit
+//	           |
+//	        Queued <----------------------------+
+//	           | slot granted                   | preempted or node lost: restart
+//	       Preparing  (environment, source)     | (attempt n+1, same run, same
+//	           |                                |  checkpoint directory)
+//	        Starting                            |
+//	           |                                |
+//	        Running                             |
+//	           | ended                          |
+//	       Finalizing (outputs, logs) ----------+
+//	           |
+//	Completed | Failed | Canceled
 type State string
 
 // The states, in the order of a life.
