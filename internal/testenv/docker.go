@@ -93,8 +93,9 @@ func (e Engine) start(ctx context.Context) (gateway string, err error) {
 			return "", err
 		}
 	}
-	// A pid file left by a killed dockerd may hold an id that now belongs to another process.
-	_ = os.Remove(e.pidFile())
+	if err := e.removeStalePIDs(); err != nil {
+		return "", err
+	}
 	bridge, err := ensureBridge(ctx, e.dir)
 	if err != nil {
 		return "", err
@@ -128,6 +129,22 @@ func (e Engine) start(ctx context.Context) (gateway string, err error) {
 	return bridge.gateway, err
 }
 
+// removeStalePIDs removes the pid files that a killed dockerd left. Their ids may belong to other processes by now,
+// or to zombies, and dockerd would take those for the living.
+func (e Engine) removeStalePIDs() error {
+	stale := []string{e.pidFile()}
+	exec := filepath.Join(e.dir, "exec")
+	if len(running(exec, "containerd")) == 0 {
+		stale = append(stale, filepath.Join(exec, "containerd/containerd.pid"))
+	}
+	for _, path := range stale {
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
 func (e Engine) pidFile() string { return filepath.Join(e.dir, "dockerd.pid") }
 
 // pid is the process id of this engine's dockerd, zero when it is not running.
@@ -150,28 +167,23 @@ func (e Engine) pid() int {
 }
 
 // StopDocker ends the shared Docker engine with its containers and network; its images stay for the next start.
-// It reports whether there was anything to stop.
-func StopDocker(ctx context.Context) (stopped bool, err error) {
+func StopDocker(ctx context.Context) error {
 	dir, err := stateSubdir("docker")
 	if err != nil {
-		return false, err
+		return err
 	}
 	e := engineIn(dir)
-	programs := []string{"dockerd", "containerd", "containerd-shim-runc-v2", "containerd-shim"}
-	if len(running(dir, programs...)) == 0 {
-		return false, removeBridge(ctx, dir)
-	}
 	release, err := lock(ctx, filepath.Join(dir, "lock"))
 	if err != nil {
-		return false, err
+		return err
 	}
 	defer release()
 	var problems []error
-	if e.pid() == 0 {
+	programs := []string{"containerd", "containerd-shim", "containerd-shim-runc-v2"}
+	if e.pid() == 0 && len(running(dir, programs...)) > 0 {
 		// Killed, with containers left behind: a fresh dockerd takes them down as it starts.
-		if _, err := e.start(ctx); err != nil {
-			problems = append(problems, err)
-		}
+		_, err := e.start(ctx)
+		problems = append(problems, err)
 	}
 	if pid := e.pid(); pid != 0 {
 		problems = append(problems, end(ctx, pid, 20*time.Second))
@@ -179,8 +191,7 @@ func StopDocker(ctx context.Context) (stopped bool, err error) {
 	for _, pid := range running(dir, programs...) {
 		problems = append(problems, end(ctx, pid, 5*time.Second))
 	}
-	problems = append(problems, unmountBelow(dir), removeBridge(ctx, dir))
-	return true, errors.Join(problems...)
+	return errors.Join(append(problems, unmountBelow(dir), removeBridge(ctx, dir))...)
 }
 
 // Command is a docker command line against this engine, with a configuration directory of its own in place of the

@@ -24,7 +24,7 @@ func Need(t testing.TB, engine string, err error) {
 	case os.Getenv("CI") != "" || os.Geteuid() == 0:
 		t.Fatalf("NEEDS %s, which did not start: %v\n(go run ./internal/testenv/cmd/testenv install, as root, installs what is missing)", engine, err)
 	default:
-		t.Skipf("SKIPPED, NOT TESTED: needs %s, which did not start: %v\n(run the tests as root, or first: sudo go run ./internal/testenv/cmd/testenv start)", engine, err)
+		t.Skipf("SKIPPED, NOT TESTED: needs %s, which did not start: %v\n(run the tests as root)", engine, err)
 	}
 }
 
