@@ -1,0 +1,287 @@
+package artifact
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"sync"
+)
+
+// incoming holds what is not whole yet. It lies beside outputs and logs and is
+// never listed.
+const incoming = ".incoming"
+
+// Directory keeps the files of one attempt in a directory on this computer,
+// below its "outputs" and "logs". Whatever else lies beside those two is not
+// looked at. Every path goes through an os.Root, so that no symbolic link that
+// a script left can make us read or write outside it.
+type Directory struct {
+	path string
+	// one at a time for what replaces a name
+	mu sync.Mutex
+}
+
+var (
+	_ Sink    = (*Directory)(nil)
+	_ Adopter = (*Directory)(nil)
+)
+
+// OpenDirectory gives the directory at path. It need not be there yet: it is
+// made when the first file is stored.
+func OpenDirectory(path string) *Directory { return &Directory{path: path} }
+
+// Path of the directory.
+func (d *Directory) Path() string { return d.path }
+
+// root opens the directory for writing, making it when it is missing.
+func (d *Directory) root() (*os.Root, error) {
+	root, err := os.OpenRoot(d.path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return root, err
+	}
+	if err := os.MkdirAll(d.path, 0o700); err != nil {
+		return nil, err
+	}
+	return os.OpenRoot(d.path)
+}
+
+// Put stores one file. It is on the disk when Put returns.
+func (d *Directory) Put(ctx context.Context, name string, mode fs.FileMode, size int64, r io.Reader) error {
+	return d.store(name, func(root *os.Root, temporary string) error {
+		f, err := root.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if err != nil {
+			return err
+		}
+		n, err := io.Copy(f, stopReader{ctx, r})
+		if err == nil && size >= 0 && n != size {
+			err = fmt.Errorf("%d of %d bytes came: %w", n, size, io.ErrUnexpectedEOF)
+		}
+		if err == nil {
+			err = f.Chmod(mode.Perm() | 0o600)
+		}
+		if err == nil {
+			err = f.Sync()
+		}
+		return errors.Join(err, f.Close())
+	})
+}
+
+// Mkdir stores an empty directory. One that is there already is fine.
+func (d *Directory) Mkdir(_ context.Context, name string) error {
+	if err := CheckName(name); err != nil {
+		return err
+	}
+	root, err := d.root()
+	if err != nil {
+		return fmt.Errorf("artifact %q: %w", name, err)
+	}
+	defer func() { _ = root.Close() }()
+	if err := root.MkdirAll(name, 0o700); err != nil {
+		return fmt.Errorf("artifact %q: %w", name, err)
+	}
+	return nil
+}
+
+// Link stores a symbolic link, as it is: it is never followed. One that leads
+// out of outputs/ and logs/ is a *LinkError.
+func (d *Directory) Link(_ context.Context, name, target string) error {
+	if LeadsOut(name, target) {
+		return &LinkError{Name: name, Target: target}
+	}
+	return d.store(name, func(root *os.Root, temporary string) error {
+		return root.Symlink(target, temporary)
+	})
+}
+
+// Adopt moves the file or directory at path to name, replacing what was there.
+// On one file system that is a rename; between two it is copied, made durable
+// and then renamed, and path is removed last, so that a cut at any point loses
+// nothing and Adopt can be repeated. Symbolic links come along as they are; it
+// is the caller who refuses those that lead out.
+//
+// A rename needs no fsync here: a journal that lost the rename still has the
+// file under its old name, and whoever adopts again finds it there.
+func (d *Directory) Adopt(ctx context.Context, name, path string) error {
+	err := d.move(name, path)
+	if !isCrossDevice(err) {
+		return err
+	}
+	err = d.store(name, func(root *os.Root, temporary string) error {
+		return copyTree(ctx, path, root, temporary)
+	})
+	if err != nil {
+		return err
+	}
+	if err := os.RemoveAll(path); err != nil {
+		return fmt.Errorf("artifact %q: %w", name, err)
+	}
+	return nil
+}
+
+// move renames path to name. Never by way of a temporary name of ours: what a
+// crash leaves must still be under path, where the next Adopt looks for it.
+func (d *Directory) move(name, path string) error {
+	if err := CheckName(name); err != nil {
+		return err
+	}
+	if _, err := os.Lstat(path); err != nil {
+		return fmt.Errorf("artifact %q: %w", name, err)
+	}
+	root, err := d.root()
+	if err != nil {
+		return fmt.Errorf("artifact %q: %w", name, err)
+	}
+	defer func() { _ = root.Close() }()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := place(root, name, func() error { return os.Rename(path, filepath.Join(d.path, name)) }); err != nil {
+		return fmt.Errorf("artifact %q: %w", name, err)
+	}
+	return nil
+}
+
+// store lets make create name under a temporary name and moves it into its place.
+func (d *Directory) store(name string, make func(root *os.Root, temporary string) error) error {
+	if err := CheckName(name); err != nil {
+		return err
+	}
+	root, err := d.root()
+	if err != nil {
+		return fmt.Errorf("artifact %q: %w", name, err)
+	}
+	defer func() { _ = root.Close() }()
+	temporary := temporaryName(name)
+	err = clear(root, temporary)
+	if err == nil {
+		err = make(root, temporary)
+	}
+	if err == nil {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		err = place(root, name, func() error { return root.Rename(temporary, name) })
+	}
+	if err != nil {
+		_ = root.RemoveAll(temporary)
+		return fmt.Errorf("artifact %q: %w", name, err)
+	}
+	_ = root.Remove(incoming) // stays while somebody else uses it
+	return nil
+}
+
+// temporaryName of name. The same name has the same one again, so that a repeat
+// after a crash sweeps away what the crash left.
+func temporaryName(name string) string {
+	sum := sha256.Sum256([]byte(name))
+	return incoming + "/" + hex.EncodeToString(sum[:12])
+}
+
+// clear makes room for a temporary name.
+func clear(root *os.Root, temporary string) error {
+	if err := root.MkdirAll(incoming, 0o700); err != nil {
+		return err
+	}
+	return root.RemoveAll(temporary)
+}
+
+// place runs rename, which puts something at name. What is there already is
+// moved aside first, because rename replaces only files and empty directories;
+// it goes once the new one is in its place.
+func place(root *os.Root, name string, rename func() error) error {
+	if err := checkParents(root, name); err != nil {
+		return err
+	}
+	if old, err := root.Lstat(name); err != nil || !old.IsDir() {
+		return rename()
+	}
+	aside := temporaryName(name) + ".old"
+	if err := clear(root, aside); err != nil {
+		return err
+	}
+	if err := root.Rename(name, aside); err != nil {
+		return err
+	}
+	if err := rename(); err != nil {
+		return errors.Join(err, root.Rename(aside, name))
+	}
+	if err := root.RemoveAll(aside); err != nil {
+		return err
+	}
+	_ = root.Remove(incoming)
+	return nil
+}
+
+// checkParents makes the directories above name and refuses a symbolic link
+// among them: it could lead anywhere.
+func checkParents(root *os.Root, name string) error {
+	parent := path.Dir(name)
+	if parent == "." {
+		return nil
+	}
+	if err := root.MkdirAll(parent, 0o700); err != nil {
+		return err
+	}
+	for at := parent; at != "."; at = path.Dir(at) {
+		info, err := root.Lstat(at)
+		if err != nil {
+			return err
+		}
+		if !info.IsDir() {
+			return &KindError{Name: at, Kind: Kind(info.Mode())}
+		}
+	}
+	return nil
+}
+
+// CheckName refuses every name that is not a plain relative path below
+// outputs/ or logs/ (or one of the two).
+func CheckName(name string) error {
+	first, _, _ := strings.Cut(name, "/")
+	if (first != "outputs" && first != "logs") || !filepath.IsLocal(name) || path.Clean(name) != name || strings.ContainsRune(name, 0) {
+		return &NameError{Name: name}
+	}
+	return nil
+}
+
+// LeadsOut reports whether a symbolic link called name with that target leads
+// out of outputs/ and logs/.
+func LeadsOut(name, target string) bool {
+	if target == "" || strings.HasPrefix(target, "/") {
+		return true
+	}
+	// Walked part by part: path.Join would drop "x/.." where x is a link.
+	at := strings.Split(path.Dir(name), "/")
+	for part := range strings.SplitSeq(target, "/") {
+		switch part {
+		case "", ".":
+		case "..":
+			if len(at) == 0 || at[0] == "." {
+				return true
+			}
+			at = at[:len(at)-1]
+		default:
+			at = append(at, part)
+		}
+	}
+	return len(at) == 0 || (at[0] != "outputs" && at[0] != "logs")
+}
+
+// stopReader ends with ctx.
+type stopReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (s stopReader) Read(p []byte) (int, error) {
+	if err := s.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return s.r.Read(p)
+}
