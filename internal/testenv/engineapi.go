@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -18,7 +19,7 @@ var errNotFound = errors.New("not found")
 
 // call sends one request to the engine. Connections are not kept, so that no goroutine outlives it. The caller
 // closes the body.
-func (e Engine) call(ctx context.Context, method, path string, query url.Values, body io.Reader) (io.ReadCloser, error) {
+func (e Engine) call(ctx context.Context, method, path string, query url.Values, header http.Header, body io.Reader) (io.ReadCloser, error) {
 	client := &http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -34,6 +35,7 @@ func (e Engine) call(ctx context.Context, method, path string, query url.Values,
 	if err != nil {
 		return nil, err
 	}
+	maps.Copy(request.Header, header)
 	response, err := client.Do(request)
 	if err != nil {
 		return nil, fmt.Errorf("docker engine: %w", err)
@@ -54,7 +56,7 @@ func (e Engine) call(ctx context.Context, method, path string, query url.Values,
 
 // ask reads one JSON answer of the engine into answer; a nil answer is read and dropped.
 func (e Engine) ask(ctx context.Context, method, path string, query url.Values, answer any) error {
-	body, err := e.call(ctx, method, path, query, nil)
+	body, err := e.call(ctx, method, path, query, nil, nil)
 	if err != nil {
 		return err
 	}
@@ -88,11 +90,29 @@ func (e Engine) image(ctx context.Context, reference string) (image, error) {
 
 // importImage makes an image of a file tree in tar form. Changes are Dockerfile instructions, such as ENV or CMD.
 func (e Engine) importImage(ctx context.Context, reference string, tree io.Reader, changes ...string) error {
-	name, tag, _ := strings.Cut(reference, ":")
-	body, err := e.call(ctx, http.MethodPost, "/images/create",
-		url.Values{"fromSrc": {"-"}, "repo": {name}, "tag": {tag}, "changes": changes}, tree)
-	if err != nil {
+	query := tagQuery(reference)
+	query["fromSrc"] = []string{"-"}
+	query["changes"] = changes
+	if err := e.progress(ctx, "/images/create", query, nil, tree); err != nil {
 		return fmt.Errorf("import %s: %w", reference, err)
+	}
+	return nil
+}
+
+// tagQuery is a reference in the engine's form: repository and tag apart.
+func tagQuery(reference string) url.Values {
+	repository, tag := reference, "latest"
+	if colon := strings.LastIndexByte(reference, ':'); colon > strings.LastIndexByte(reference, '/') {
+		repository, tag = reference[:colon], reference[colon+1:]
+	}
+	return url.Values{"repo": {repository}, "tag": {tag}}
+}
+
+// progress posts a request whose answer is a stream of messages, and reads it to its end or to the first error in it.
+func (e Engine) progress(ctx context.Context, path string, query url.Values, header http.Header, send io.Reader) error {
+	body, err := e.call(ctx, http.MethodPost, path, query, header, send)
+	if err != nil {
+		return err
 	}
 	defer func() { _ = body.Close() }()
 	for messages := json.NewDecoder(body); ; {
@@ -101,9 +121,9 @@ func (e Engine) importImage(ctx context.Context, reference string, tree io.Reade
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
-			return fmt.Errorf("import %s: %w", reference, err)
+			return err
 		case message.Error != "":
-			return fmt.Errorf("import %s: %s", reference, message.Error)
+			return errors.New(message.Error)
 		}
 	}
 }

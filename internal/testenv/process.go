@@ -94,6 +94,7 @@ func end(ctx context.Context, pid int, grace time.Duration) error {
 			_ = pause(waitCtx)
 		}
 		if startTicks(pid) != started {
+			_, _ = syscall.Wait4(pid, nil, syscall.WNOHANG, nil) // no zombie, when it is this process's own child
 			return nil
 		}
 	}

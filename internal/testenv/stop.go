@@ -2,6 +2,7 @@ package testenv
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
@@ -21,7 +22,11 @@ func Status(ctx context.Context) ([]string, error) {
 
 // Stop ends everything that this package started on this machine and that is still running. Images and caches stay.
 func Stop(ctx context.Context) error {
-	return StopDocker(ctx)
+	ledger, err := stateSubdir("owned")
+	if err != nil {
+		return err
+	}
+	return errors.Join(endOrphans(ctx, ledger, true), StopDocker(ctx))
 }
 
 // Clean is [Stop], and removes all that this package made.
