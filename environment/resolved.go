@@ -28,7 +28,10 @@ type Resolved struct {
 	// Requirements is the content of a pip requirements file: the spec's pip
 	// list or its file, normalised (comments and blank lines gone).
 	Requirements string `json:"requirements,omitempty"`
-	Conda        *Conda `json:"conda,omitempty"`
+	// Constraints is the content of the files that -c names: versions for what
+	// is installed, but nothing to install.
+	Constraints string `json:"constraints,omitempty"`
+	Conda       *Conda `json:"conda,omitempty"`
 	// Docker as asked; Image may still be "cpu" or "gpu", chosen on the target.
 	Docker *Docker `json:"docker,omitempty"`
 	// Dockerfile is the file's content and Context the snapshot of its

@@ -1,0 +1,141 @@
+# The variables above are this environment's; what follows is the same for all.
+# Output: lines "::step N/M what" and, on failure, a last line
+# "::error what | hint" with exit code 4; everything else is the tools' own.
+
+step() {
+	printf '::step %s\n' "$1"
+}
+
+# fail WHAT HINT: the last words.
+fail() {
+	printf '\n::error %s | %s\n' "$(plain "$1")" "$(plain "$2")"
+	exit 4
+}
+
+# plain TEXT: one line, without the bar that separates what from hint.
+plain() {
+	printf '%s' "$1" | tr '\n\r\t|' '   /' | cut -c 1-600
+}
+
+# keep COMMAND...: runs it, shows its output as it comes and keeps it in $work/log.
+keep() {
+	{
+		"$@" </dev/null 2>&1
+		echo "$?" >"$work/code"
+	} | tee "$work/log"
+	code=1
+	read -r code <"$work/code"
+	return "$code"
+}
+
+# explain WHAT: the tool failed; says why, in its own words where they are clear.
+explain() {
+	if grep -q -i -e 'no space left on device' -e 'disk quota exceeded' -e 'os error 28' "$work/log"; then
+		fail "no disk space left while $1" "free some space on the disk of $prefix: $(df -h "$prefix" 2>/dev/null | tail -n 1)"
+	fi
+	why=$(last_words)
+	if grep -q -i -e 'NewConnectionError' -e 'connection refused' -e 'connection broken' -e 'name resolution' \
+		-e 'name or service not known' -e 'could not resolve host' -e 'network is unreachable' \
+		-e 'no route to host' -e 'ConnectTimeout' -e 'timed out' -e 'ProxyError' -e 'dns error' \
+		-e 'tcp connect error' -e 'error sending request' -e 'client error (connect)' -e 'CondaHTTPError' \
+		-e 'SSLError' -e 'CERTIFICATE_VERIFY_FAILED' "$work/log"; then
+		fail "the package index cannot be reached: $why" "check the network and the proxy, or name a reachable index (PIP_INDEX_URL, UV_DEFAULT_INDEX, conda channels)"
+	fi
+	fail "$1 failed: $why" "$2"
+}
+
+# last_words: the line of the kept output that says best what went wrong.
+last_words() {
+	words=$(tr '\r' '\n' <"$work/log" | grep -i -e '^ *error' -e '^ *fatal' -e '× ' -e '╰─▶' -e '^ *critical' -e 'NotFoundError' -e 'nothing provides' | tail -n 1)
+	[ -n "$words" ] || words=$(tr '\r' '\n' <"$work/log" | grep -v '^ *$' | tail -n 1)
+	printf '%s' "$words" | sed -e 's/^ *//' -e 's/^ERROR: //' -e 's/^error: *//' -e 's/^× //' -e 's/^╰─▶ //'
+}
+
+# start: nothing of an earlier try stays; $work is ours until the end.
+start() {
+	umask 022
+	unset PYTHONHOME PYTHONPATH PIP_USER PIP_TARGET PIP_PREFIX PIP_REQUIRE_VIRTUALENV VIRTUAL_ENV CONDA_PREFIX
+	export PYTHONNOUSERSITE=1
+	work=$prefix.making
+	rm -rf "$prefix" "$work" || fail "cannot remove what an earlier try left at $prefix" "check who owns it"
+	mkdir -p "$work" 2>"${TMPDIR:-/tmp}/runner-mkdir.$$" || {
+		why=$(cat "${TMPDIR:-/tmp}/runner-mkdir.$$" 2>/dev/null)
+		rm -f "${TMPDIR:-/tmp}/runner-mkdir.$$"
+		fail "cannot make a directory for the environment: $why" "check the permissions and the space of the disk"
+	}
+	rm -f "${TMPDIR:-/tmp}/runner-mkdir.$$"
+	trap 'rm -rf "$work"' EXIT
+	trap 'exit 130' INT
+	trap 'exit 143' TERM HUP
+}
+
+# version_word TEXT: the first word that begins with a digit.
+version_word() {
+	printf '%s\n' "$1" | tr ' ' '\n' | grep '^[0-9]' | head -n 1 | tr -cd '0-9A-Za-z.+-'
+}
+
+# python_version PYTHON: prints for example 3.11.7; fails when it does not run.
+python_version() {
+	"$1" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null </dev/null
+}
+
+# finish: the ready file comes last and whole, after everything it vouches for.
+finish() {
+	step "$1 recording what was installed"
+	{
+		printf '{"kind":"%s","digest":"%s","tool":"%s","tool_version":"%s",' "$kind" "$digest" "$tool_name" "$tool_version"
+		printf '"python_version":"%s","made_at":"%s"}\n' "$(python_version "$prefix/bin/python")" "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
+	} >"$work/ready" && mv "$work/ready" "$prefix/runner-ready.json.new" ||
+		fail "cannot write into $prefix" "check the space of the disk"
+	sync -f "$prefix" 2>/dev/null || sync
+	mv "$prefix/runner-ready.json.new" "$prefix/runner-ready.json" || fail "cannot write into $prefix" "check the space of the disk"
+	sync "$prefix" 2>/dev/null || true
+}
+
+# pip_for_uv: uv has variables of its own; what the user set for pip counts too.
+pip_for_uv() {
+	if [ -z "${UV_DEFAULT_INDEX:-}${UV_INDEX_URL:-}" ] && [ -n "${PIP_INDEX_URL:-}" ]; then
+		export UV_DEFAULT_INDEX="$PIP_INDEX_URL"
+	fi
+	if [ -z "${UV_INDEX:-}${UV_EXTRA_INDEX_URL:-}" ] && [ -n "${PIP_EXTRA_INDEX_URL:-}" ]; then
+		export UV_EXTRA_INDEX_URL="$PIP_EXTRA_INDEX_URL"
+	fi
+	if [ -z "${UV_FIND_LINKS:-}" ] && [ -n "${PIP_FIND_LINKS:-}" ]; then
+		UV_FIND_LINKS=$(printf '%s' "$PIP_FIND_LINKS" | tr ' ' ',')
+		export UV_FIND_LINKS
+	fi
+	if [ -z "${UV_NO_INDEX:-}" ] && [ -n "${PIP_NO_INDEX:-}" ]; then
+		export UV_NO_INDEX="$PIP_NO_INDEX"
+	fi
+	if [ -z "${UV_INSECURE_HOST:-}" ] && [ -n "${PIP_TRUSTED_HOST:-}" ]; then
+		export UV_INSECURE_HOST="$PIP_TRUSTED_HOST"
+	fi
+	if [ -z "${SSL_CERT_FILE:-}" ] && [ -n "${PIP_CERT:-}" ]; then
+		export SSL_CERT_FILE="$PIP_CERT"
+	fi
+	export UV_NO_PROGRESS=1 UV_NO_WRAP=1
+}
+
+# install_pip STEP: puts the requirements into $prefix, with uv when it is there.
+install_pip() {
+	step "$1 installing $packages"
+	set -- -r "$work/requirements.txt"
+	if [ -s "$work/constraints.txt" ]; then
+		set -- "$@" -c "$work/constraints.txt"
+	fi
+	if [ -n "$uv" ]; then
+		pip_for_uv
+		keep "$uv" pip install --python "$prefix/bin/python" "$@"
+	else
+		keep "$prefix/bin/python" -m pip install --disable-pip-version-check --no-input --progress-bar off "$@"
+	fi || explain "installing the packages" "check the names and the versions in the spec"
+}
+
+# freeze: prints the exact versions of what pip installed.
+freeze() {
+	if [ -n "$uv" ]; then
+		"$uv" pip freeze --python "$prefix/bin/python" 2>/dev/null </dev/null
+	else
+		"$prefix/bin/python" -m pip freeze --disable-pip-version-check 2>/dev/null </dev/null
+	fi
+}

@@ -1,0 +1,187 @@
+package runconfig
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/runnerml/runner/environment"
+	"github.com/runnerml/runner/internal/yamlpos"
+	"go.yaml.in/yaml/v4"
+)
+
+// Problem is one thing that is wrong with a spec and where.
+type Problem = yamlpos.Problem
+
+// SpecError holds everything that is wrong with a spec.
+type SpecError = yamlpos.Error
+
+// Load reads a spec from a file, applies the assignments of --set, fills the
+// defaults and checks it. Relative paths are relative to the file. What is
+// wrong in the spec is a *SpecError; a file that cannot be read is another
+// error.
+func Load(path string, sets []string) (*ScriptRunConfig, error) {
+	data, err := readSpec(path)
+	if err != nil {
+		return nil, err
+	}
+	return Parse(path, data, sets)
+}
+
+// Parse is Load for content already read; file names it in errors, and its
+// directory is what relative paths are relative to.
+func Parse(file string, data []byte, sets []string) (*ScriptRunConfig, error) {
+	document, err := yamlpos.Parse(file, data)
+	if err != nil {
+		return nil, err
+	}
+	directory, err := filepath.Abs(filepath.Dir(file))
+	if err != nil {
+		return nil, fmt.Errorf("directory of %s: %w", file, err)
+	}
+	return build(document, &ScriptRunConfig{}, sets, directory)
+}
+
+// FromScript makes the spec of a script that comes without one: its directory
+// is the source directory, unless an assignment names another, which the
+// script must then lie in. Relative paths in assignments are relative to the
+// working directory.
+func FromScript(path string, sets []string) (*ScriptRunConfig, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("script %s: %w", path, withoutPath(err))
+	}
+	if info.IsDir() {
+		return nil, fmt.Errorf("script %s: it is a directory", path)
+	}
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("script %s: %w", path, err)
+	}
+	here, err := filepath.Abs(".")
+	if err != nil {
+		return nil, fmt.Errorf("working directory: %w", err)
+	}
+	c := &ScriptRunConfig{Script: filepath.Base(absolute), SourceDirectory: filepath.Dir(absolute)}
+	c, err = build(yamlpos.Empty(""), c, sets, here)
+	if err != nil {
+		return nil, err
+	}
+	if c.SourceDirectory == filepath.Dir(absolute) || c.Script != filepath.Base(absolute) {
+		return c, nil
+	}
+	inside, err := filepath.Rel(c.SourceDirectory, absolute)
+	if err != nil || !filepath.IsLocal(inside) {
+		return nil, &SpecError{Problems: []Problem{{
+			Field:   "script",
+			Message: fmt.Sprintf("the script %s is not inside the source directory %s", path, c.SourceDirectory),
+			Hint:    "only what is inside the source directory reaches the target",
+		}}}
+	}
+	c.Script = filepath.ToSlash(inside)
+	return c, nil
+}
+
+// build applies assignments, decodes over c, fills defaults and checks.
+func build(document *yamlpos.Document, c *ScriptRunConfig, sets []string, directory string) (*ScriptRunConfig, error) {
+	var problems []Problem
+	for _, set := range sets {
+		var wrong *SpecError
+		if err := document.Set(set); errors.As(err, &wrong) {
+			problems = append(problems, wrong.Problems...)
+		}
+	}
+	problems = append(problems, document.Decode(c)...)
+	rules := unreported(c.problems(document.Has), problems)
+	problems = append(problems, document.Place(rules)...)
+	if err := yamlpos.ErrorOf(problems); err != nil {
+		return nil, err
+	}
+	c.fill(directory)
+	// Defaults are made to be legal; this is for those taken from names.
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// unreported leaves out the rules about fields that could not be read in the
+// first place, and that script and command are missing when one is misspelt.
+func unreported(rules, reported []Problem) []Problem {
+	unread := map[string]bool{}
+	for _, p := range reported {
+		unread[p.Field] = true
+		if p.Field == "script" || p.Field == "command" || p.Hint == `did you mean "script"?` || p.Hint == `did you mean "command"?` {
+			unread[""] = true
+		}
+	}
+	return slices.DeleteFunc(rules, func(p Problem) bool { return unread[p.Field] })
+}
+
+// UnmarshalYAML reads a text (a registered name, or a file when it has a slash
+// or ends in .yaml, .yml or .json) or a mapping (the environment itself).
+func (e *EnvironmentRef) UnmarshalYAML(n *yaml.Node) error {
+	if n.Kind == yaml.MappingNode {
+		e.Spec = &environment.Spec{}
+		return yamlpos.DecodeNode(n, e.Spec)
+	}
+	if n.Kind != yaml.ScalarNode {
+		return errors.New("it must be a name, a file or a mapping")
+	}
+	var text string
+	if err := yamlpos.DecodeNode(n, &text); err != nil {
+		return err
+	}
+	*e = ParseEnvironmentRef(text)
+	return nil
+}
+
+// ParseEnvironmentRef tells a file from a registered name: a file has a slash
+// or ends in .yaml, .yml or .json.
+func ParseEnvironmentRef(text string) EnvironmentRef {
+	switch extension := filepath.Ext(text); {
+	case strings.Contains(text, "/"), extension == ".yaml", extension == ".yml", extension == ".json":
+		return EnvironmentRef{File: text}
+	default:
+		return EnvironmentRef{Name: text}
+	}
+}
+
+// MarshalYAML writes what UnmarshalYAML reads.
+func (e EnvironmentRef) MarshalYAML() (any, error) {
+	switch {
+	case e.Spec != nil:
+		return e.Spec, nil
+	case e.File != "":
+		return e.File, nil
+	default:
+		return e.Name, nil
+	}
+}
+
+func readSpec(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("read spec %s: %w", path, withoutPath(err))
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, yamlpos.MaxSize+1))
+	if err != nil {
+		return nil, fmt.Errorf("read spec %s: %w", path, withoutPath(err))
+	}
+	return data, nil
+}
+
+// withoutPath leaves out the path that os puts into its errors, where the
+// message around it says it already.
+func withoutPath(err error) error {
+	var pathError *os.PathError
+	if errors.As(err, &pathError) {
+		return pathError.Err
+	}
+	return err
+}

@@ -1,0 +1,301 @@
+package runconfig
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/runnerml/runner/environment"
+	"github.com/runnerml/runner/internal/yamlpos"
+)
+
+// Limits of values, far above what any machine has.
+const (
+	maxName      = 100
+	maxText      = 256
+	maxNodes     = 10_000
+	maxCPUs      = 10_000
+	maxGPUs      = 1_000
+	maxProcesses = 10_000
+	maxPriority  = 1_000_000
+	maxRestarts  = 1_000
+	minMemory    = 6 << 20 // what container engines accept
+)
+
+var namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
+
+// Validate reports everything that is wrong with a spec that was not made by
+// Load, as a *SpecError, or nil.
+func (c *ScriptRunConfig) Validate() error {
+	return yamlpos.ErrorOf(c.problems(func(string) bool { return false }))
+}
+
+// problems checks the values; written says whether a field stands in the
+// document, which tells an absent number from an explicit 0.
+func (c *ScriptRunConfig) problems(written func(field string) bool) []Problem {
+	v := checks{written: written}
+	v.what(c)
+	v.names(c)
+	v.resources(c)
+	v.inputs(c)
+	v.variables(c)
+	v.limits(c)
+	if c.Environment != nil {
+		v.environment(c.Environment)
+	}
+	return v.problems
+}
+
+// checks collects problems.
+type checks struct {
+	written  func(field string) bool
+	problems []Problem
+}
+
+func (v *checks) add(field, hint, format string, args ...any) {
+	v.problems = append(v.problems, Problem{Field: field, Hint: hint, Message: fmt.Sprintf(format, args...)})
+}
+
+func (v *checks) what(c *ScriptRunConfig) {
+	switch {
+	case c.Script != "" && c.Command != "":
+		v.add("command", "keep one of them", "script and command are given together")
+	case c.Script == "" && strings.TrimSpace(c.Command) == "":
+		v.add("", "give script: train.py, or command: ...", "neither script nor command is given")
+	}
+	if c.Script != "" {
+		switch {
+		case strings.ContainsRune(c.Script, 0):
+			v.add("script", "", "script holds a NUL byte")
+		case path.IsAbs(c.Script):
+			v.add("script", "write it relative to source_directory", "script %q is an absolute path", c.Script)
+		case path.Clean(c.Script) == "..", strings.HasPrefix(path.Clean(c.Script), "../"):
+			v.add("script", "set source_directory to a directory around it", "script %q is outside the source directory", c.Script)
+		case path.Clean(c.Script) == ".", strings.HasSuffix(c.Script, "/"):
+			v.add("script", "name a file", "script %q is a directory", c.Script)
+		}
+	}
+	if strings.ContainsRune(c.Command, 0) {
+		v.add("command", "", "command holds a NUL byte")
+	}
+	v.command(c)
+	for i, argument := range c.Arguments {
+		if strings.ContainsRune(argument, 0) {
+			v.add(fmt.Sprintf("arguments[%d]", i), "", "an argument holds a NUL byte")
+		}
+	}
+}
+
+// command checks the expressions and where the arguments go.
+func (v *checks) command(c *ScriptRunConfig) {
+	for _, e := range expressions(c.Command) {
+		name, isInput := strings.CutPrefix(e.text, "inputs.")
+		_, known := c.Inputs[name]
+		names := slices.Sorted(maps.Keys(c.Inputs))
+		switch {
+		case e.open:
+			v.add("command", "close it with }}", "%s has no end", e.source)
+		case !isInput:
+			v.add("command", "only ${{inputs.NAME}} is understood", "%s stands for nothing", e.source)
+		case !known && len(names) == 0:
+			v.add("command", "describe it under inputs:", "%s names an input and the spec has no inputs", e.source)
+		case !known:
+			v.add("command", yamlpos.DidYouMean(name, names), "%s names no input", e.source)
+		}
+	}
+	if len(c.Arguments) > 0 && c.Command != "" && !takesArguments(c.Command) && !endsSimply(c.Command) {
+		v.add("arguments", `write "$@" in the command where the arguments belong`,
+			"it is not clear where in the command the arguments go")
+	}
+}
+
+func (v *checks) names(c *ScriptRunConfig) {
+	v.name("experiment", c.Experiment)
+	v.name("compute_target", c.ComputeTarget)
+	v.text("display_name", c.DisplayName)
+	for key, value := range c.Tags {
+		field := yamlpos.Join("tags", key)
+		if key == "" || strings.Contains(key, "=") {
+			v.add(field, "", "%q is no name for a tag", key)
+		}
+		v.text(field, key)
+		v.text(field, value)
+	}
+	if strings.ContainsRune(c.SourceDirectory, 0) {
+		v.add("source_directory", "", "source_directory holds a NUL byte")
+	}
+}
+
+func (v *checks) name(field, value string) {
+	if value != "" && (len(value) > maxName || !namePattern.MatchString(value)) {
+		v.add(field, "use letters, digits, dots, dashes and underscores; for example "+experimentName(value),
+			"%s %q is no name", field, value)
+	}
+}
+
+func (v *checks) text(field, value string) {
+	if len(value) > maxText {
+		v.add(field, "", "%s is longer than %d bytes", field, maxText)
+	}
+	if strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		v.add(field, "", "%s holds a control character", field)
+	}
+}
+
+func (v *checks) resources(c *ScriptRunConfig) {
+	r := c.Resources
+	v.number("resources.nodes", r.Nodes, 1, maxNodes)
+	v.number("resources.gpus", r.GPUs, 0, maxGPUs)
+	if r.CPUs < 0 || (r.CPUs == 0 && v.written("resources.cpus")) || r.CPUs > maxCPUs || math.IsNaN(r.CPUs) {
+		v.add("resources.cpus", "", "resources.cpus must be more than 0 and at most %d, not %g", maxCPUs, r.CPUs)
+	}
+	if m := r.Memory; m < 0 || (m > 0 && m < minMemory) || (m == 0 && v.written("resources.memory")) {
+		hint := "leave it out for no limit"
+		if m > 0 {
+			hint = fmt.Sprintf("a number alone is bytes; %dGiB?", int64(m))
+			if m > 1024 {
+				hint = "a number alone is bytes; write for example 4GiB"
+			}
+		}
+		v.add("resources.memory", hint, "resources.memory must be at least %s, not %s", Bytes(minMemory), m)
+	}
+	if d := c.Distributed; d != nil {
+		frameworks := []string{"pytorch", "mpi", "tensorflow"}
+		if d.Framework == "" {
+			v.add("distributed", "framework: pytorch, mpi or tensorflow", "distributed has no framework")
+		} else if !slices.Contains(frameworks, d.Framework) {
+			v.add("distributed.framework", yamlpos.DidYouMean(d.Framework, frameworks), "unknown framework %q", d.Framework)
+		}
+		v.number("distributed.processes_per_node", d.ProcessesPerNode, 1, maxProcesses)
+	}
+}
+
+// number checks a count; an absent one (0 and not written) is fine.
+func (v *checks) number(field string, value, least, most int) {
+	if value == 0 && !v.written(field) {
+		return
+	}
+	if value < least || value > most {
+		v.add(field, "", "%s must be between %d and %d, not %d", field, least, most, value)
+	}
+}
+
+func (v *checks) inputs(c *ScriptRunConfig) {
+	upper := map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(c.Inputs)) {
+		field, input := yamlpos.Join("inputs", name), c.Inputs[name]
+		if !environment.IsVariableName(name) {
+			v.add(field, "use letters, digits and underscores: the script finds it as RUNNER_INPUT_<NAME>", "%q is no name for an input", name)
+		}
+		if other, taken := upper[strings.ToUpper(name)]; taken {
+			v.add(field, "the script finds both as RUNNER_INPUT_"+strings.ToUpper(name), "the inputs %s and %s differ only in case", other, name)
+		}
+		upper[strings.ToUpper(name)] = name
+		v.inputPath(field, input.Path)
+		modes := []string{ModeMount, ModeCopy}
+		if input.Mode != "" && !slices.Contains(modes, input.Mode) {
+			v.add(yamlpos.Join(field, "mode"), yamlpos.DidYouMean(input.Mode, modes), "unknown mode %q", input.Mode)
+		}
+	}
+}
+
+func (v *checks) inputPath(field, value string) {
+	schemes := []string{"azblob", "https"}
+	scheme, rest, isURL := strings.Cut(value, "://")
+	switch {
+	case value == "":
+		v.add(field, "path: ./data", "%s has no path", field)
+	case strings.ContainsRune(value, 0):
+		v.add(yamlpos.Join(field, "path"), "", "a path holds a NUL byte")
+	case isURL && !slices.Contains(schemes, scheme):
+		v.add(yamlpos.Join(field, "path"), yamlpos.DidYouMean(scheme, schemes), "inputs from %s:// are not known", scheme)
+	case isURL && rest == "":
+		v.add(yamlpos.Join(field, "path"), "", "%q is no address", value)
+	}
+}
+
+func (v *checks) variables(c *ScriptRunConfig) {
+	for name, value := range c.EnvironmentVariables {
+		field := yamlpos.Join("environment_variables", name)
+		switch {
+		case !environment.IsVariableName(name):
+			v.add(field, "", "%q is no name for an environment variable", name)
+		case reserved(name):
+			v.add(field, "choose another name", "%s is set by Runner itself", name)
+		}
+		if strings.ContainsRune(value, 0) {
+			v.add(field, "", "the value of %s holds a NUL byte", name)
+		}
+	}
+	seen := map[string]bool{}
+	for i, name := range c.Secrets {
+		field := fmt.Sprintf("secrets[%d]", i)
+		_, variable := c.EnvironmentVariables[name]
+		switch {
+		case !environment.IsVariableName(name):
+			// What stands here may be the secret itself: it is not repeated.
+			v.add(field, "secrets lists names of environment variables, never their values", "a secret's name is no name of an environment variable")
+		case reserved(name):
+			v.add(field, "choose another name", "%s is set by Runner itself", name)
+		case seen[name]:
+			v.add(field, "", "the secret %s is given twice", name)
+		case variable:
+			v.add(field, "keep one of them", "%s is given as a secret and as an environment variable", name)
+		}
+		seen[name] = true
+	}
+}
+
+// reserved says whether Runner sets this variable for every script.
+func reserved(name string) bool {
+	switch name {
+	case "RUNNER_RUN_ID", "RUNNER_EXPERIMENT", "RUNNER_ATTEMPT", "RUNNER_OUTPUTS_DIR", "RUNNER_CHECKPOINT_DIR", "AZUREML_RUN_ID":
+		return true
+	default:
+		return strings.HasPrefix(name, "RUNNER_INPUT_")
+	}
+}
+
+func (v *checks) limits(c *ScriptRunConfig) {
+	if c.Priority < -maxPriority || c.Priority > maxPriority {
+		v.add("priority", "", "priority must be between %d and %d, not %d", -maxPriority, maxPriority, c.Priority)
+	}
+	priorities := []string{string(Dedicated), string(LowPriority)}
+	if c.VMPriority != "" && !slices.Contains(priorities, string(c.VMPriority)) {
+		v.add("vm_priority", yamlpos.DidYouMean(string(c.VMPriority), priorities), "unknown vm_priority %q", c.VMPriority)
+	}
+	if c.MaxRunDuration < 0 {
+		v.add("max_run_duration", "leave it out for no limit", "max_run_duration must not be negative")
+	}
+	if c.Grace < 0 || (c.Grace == 0 && v.written("grace")) {
+		v.add("grace", "1s is next to nothing", "grace must be more than 0")
+	}
+	for field, count := range map[string]*int{"restart.preempted": c.Restart.Preempted, "restart.failed": c.Restart.Failed} {
+		if count != nil && (*count < 0 || *count > maxRestarts) {
+			v.add(field, "", "%s must be between 0 and %d, not %d", field, maxRestarts, *count)
+		}
+	}
+}
+
+func (v *checks) environment(e *EnvironmentRef) {
+	given := 0
+	for _, set := range []bool{e.Name != "", e.File != "", e.Spec != nil} {
+		if set {
+			given++
+		}
+	}
+	switch {
+	case given != 1:
+		v.add("environment", "a registered name, a file, or a mapping", "environment must be exactly one of a name, a file and a mapping")
+	case e.Name != "":
+		v.name("environment", e.Name)
+	case strings.ContainsRune(e.File, 0):
+		v.add("environment", "", "a path holds a NUL byte")
+	case e.Spec != nil:
+		v.problems = append(v.problems, yamlpos.Within("environment", e.Spec.Problems())...)
+	}
+}
