@@ -1,0 +1,202 @@
+package container
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/runnerml/runner/internal/host"
+)
+
+// dialTimeout bounds the dialling of one place where an engine may listen.
+const dialTimeout = 10 * time.Second
+
+// surroundings are what the host says of where an engine and its
+// configuration are.
+type surroundings struct {
+	dockerHost, dockerContext string
+	// configDir holds docker's config.json and contexts.
+	configDir  string
+	runtimeDir string
+	home       string
+}
+
+// look asks the host for its surroundings.
+func look(ctx context.Context, h host.Host) (surroundings, error) {
+	platform, err := h.Platform(ctx)
+	if err != nil {
+		return surroundings{}, fmt.Errorf("find Docker engine: %w", err)
+	}
+	names := []string{"DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "XDG_RUNTIME_DIR"}
+	values := make(map[string]string, len(names))
+	if _, here := h.(host.Local); here {
+		for _, n := range names {
+			values[n] = os.Getenv(n)
+		}
+	} else if values, err = variables(ctx, h, names); err != nil {
+		return surroundings{}, fmt.Errorf("find Docker engine: %w", err)
+	}
+	s := surroundings{
+		dockerHost: values["DOCKER_HOST"], dockerContext: values["DOCKER_CONTEXT"],
+		configDir: values["DOCKER_CONFIG"], runtimeDir: values["XDG_RUNTIME_DIR"], home: platform.Home,
+	}
+	if s.configDir == "" {
+		s.configDir = path.Join(s.home, ".docker")
+	}
+	if s.runtimeDir == "" {
+		s.runtimeDir = fmt.Sprintf("/run/user/%d", platform.UID)
+	}
+	return s, nil
+}
+
+// variables reads environment variables of a host that is not this computer.
+func variables(ctx context.Context, h host.Host, names []string) (map[string]string, error) {
+	var out bytes.Buffer
+	if err := h.Run(ctx, host.Command{Argv: []string{"env", "-0"}, Stdout: &out}); err != nil {
+		// Not every env knows -0; a value with a line break is cut then, and
+		// none of those asked for has one.
+		out.Reset()
+		if err := h.Run(ctx, host.Command{Argv: []string{"env"}, Stdout: &out}); err != nil {
+			return nil, err
+		}
+	}
+	values := make(map[string]string, len(names))
+	for line := range strings.FieldsFuncSeq(out.String(), func(r rune) bool { return r == 0 || r == '\n' }) {
+		for _, n := range names {
+			if v, ok := strings.CutPrefix(line, n+"="); ok {
+				values[n] = v
+			}
+		}
+	}
+	return values, nil
+}
+
+// findSocket is the path of the engine's socket. What the user named (option,
+// DOCKER_HOST, context) is taken as it is; else the first of the well-known
+// places where something answers the dial.
+func findSocket(ctx context.Context, h host.Host, option string) (string, error) {
+	const op = "find Docker engine"
+	s, err := look(ctx, h)
+	if err != nil {
+		return "", err
+	}
+	named, from, err := namedEndpoint(ctx, h, s, option)
+	if err != nil {
+		return "", &Error{Kind: NoEngine, Op: op, Err: err, Hint: "docker context ls shows the contexts that are there"}
+	}
+	if named != "" {
+		socket, err := socketPath(named)
+		if err != nil {
+			return "", &Error{Kind: NoEngine, Op: op, Err: fmt.Errorf("%s: %w", from, err), Hint: "engines are reached by their socket; attach a remote machine as a compute target of its own"}
+		}
+		if err := tryDial(ctx, h, socket); err != nil {
+			kind := kindOfDial(err)
+			return "", newError(kind, op, fmt.Errorf("%s names %s: %w", from, socket, err))
+		}
+		return socket, nil
+	}
+	var denied error
+	places := wellKnown(s)
+	for _, socket := range places {
+		err := tryDial(ctx, h, socket)
+		switch {
+		case err == nil:
+			return socket, nil
+		case ctx.Err() != nil:
+			return "", fmt.Errorf("%s: %w", op, ctx.Err())
+		case kindOfDial(err) == PermissionDenied && denied == nil:
+			denied = fmt.Errorf("%s: %w", socket, err)
+		}
+	}
+	if denied != nil {
+		return "", newError(PermissionDenied, op, denied)
+	}
+	return "", newError(NoEngine, op, fmt.Errorf("nothing listens at %s", strings.Join(places, ", ")))
+}
+
+// namedEndpoint is the engine that the user named, and where; empty: none.
+func namedEndpoint(ctx context.Context, h host.Host, s surroundings, option string) (endpoint, from string, err error) {
+	if option != "" {
+		return option, "the socket given", nil
+	}
+	if s.dockerHost != "" {
+		return s.dockerHost, "DOCKER_HOST", nil
+	}
+	name, from := s.dockerContext, "DOCKER_CONTEXT"
+	if name == "" {
+		config, err := readDockerConfig(ctx, h, s.configDir)
+		if err != nil {
+			return "", "", err
+		}
+		name, from = config.CurrentContext, "docker's configuration"
+	}
+	if name == "" || name == "default" {
+		return "", "", nil
+	}
+	endpoint, err = contextEndpoint(ctx, h, s.configDir, name)
+	if err != nil {
+		return "", "", fmt.Errorf("%s: %w", from, err)
+	}
+	return endpoint, fmt.Sprintf("docker context %q", name), nil
+}
+
+// wellKnown are the places where engines listen.
+func wellKnown(s surroundings) []string {
+	return []string{
+		"/var/run/docker.sock",
+		path.Join(s.runtimeDir, "docker.sock"),
+		path.Join(s.home, ".docker/run/docker.sock"), // Docker Desktop
+		path.Join(s.runtimeDir, "podman/podman.sock"),
+		"/run/podman/podman.sock",
+	}
+}
+
+// socketPath is the path of an endpoint, "unix:///path" or a path.
+func socketPath(endpoint string) (string, error) {
+	socket, hasScheme := strings.CutPrefix(endpoint, "unix://")
+	if !hasScheme && strings.Contains(endpoint, "://") {
+		return "", fmt.Errorf("%s: only unix:// endpoints are understood", redactURL(endpoint))
+	}
+	if !path.IsAbs(socket) {
+		return "", fmt.Errorf("%s: not an absolute path", endpoint)
+	}
+	return path.Clean(socket), nil
+}
+
+// redactURL drops user information and query of an endpoint.
+func redactURL(endpoint string) string {
+	scheme, rest, _ := strings.Cut(endpoint, "://")
+	if i := strings.LastIndex(rest, "@"); i >= 0 {
+		rest = rest[i+1:]
+	}
+	rest, _, _ = strings.Cut(rest, "?")
+	return scheme + "://" + rest
+}
+
+func tryDial(ctx context.Context, h host.Host, socket string) error {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	conn, err := h.Dial(ctx, "unix", socket)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
+}
+
+// kindOfDial tells why a socket could not be dialled.
+func kindOfDial(err error) Kind {
+	switch {
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EACCES):
+		return PermissionDenied
+	case errors.Is(err, fs.ErrNotExist):
+		return NoEngine
+	}
+	return Unreachable
+}
