@@ -1,0 +1,235 @@
+package snapshot
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// segmentSize is how much an import keeps at a time, so that even a kill loses
+// no more of a long transfer.
+const segmentSize = 64 << 20
+
+// Import reads what Export writes, from whomever: every content is checked
+// against its digest, only what the manifest names is taken, and the snapshot
+// becomes visible only when all of it is there. The disk it fills is bounded
+// by what was received.
+//
+// When the stream ends early or is wrong, the whole blobs before that stay, so
+// that Missing does not name them again. A StreamError says what was wrong; a
+// MissingError that the stream was good but more is needed. r may be read
+// beyond the stream's end.
+func (s *Store) Import(ctx context.Context, r io.Reader) (ID, error) {
+	v, err := s.look(ctx, unix.LOCK_SH)
+	if err != nil {
+		return "", err
+	}
+	defer v.close()
+	i := &importing{s: s, view: v, in: bufio.NewReaderSize(r, 1<<16), got: make(map[Digest]bool)}
+	i.writer = newPackWriter(s.dirs, time.Now())
+	defer func() { i.writer.abort() }()
+	if err := i.read(ctx); err != nil {
+		return "", errors.Join(fmt.Errorf("import snapshot: %w", err), i.keep(context.WithoutCancel(ctx)))
+	}
+	lacking := 0
+	for _, d := range v.missing(i.manifest) {
+		if !i.got[d] {
+			lacking++
+		}
+	}
+	if lacking > 0 {
+		return "", errors.Join(&MissingError{ID: i.manifest.ID, Blobs: lacking}, i.keep(ctx))
+	}
+	if _, err := s.commit(ctx, i.writer, i.manifest.ID, i.data); err != nil {
+		return "", err
+	}
+	return i.manifest.ID, nil
+}
+
+// importing is one Import at work.
+type importing struct {
+	s        *Store
+	view     *view
+	in       *bufio.Reader
+	data     []byte // the manifest's canonical bytes
+	manifest *Manifest
+	sizes    map[Digest]int64
+	got      map[Digest]bool
+	writer   *packWriter
+	buf      scratch
+}
+
+// keep commits the blobs read so far, without a snapshot.
+func (i *importing) keep(ctx context.Context) error {
+	name, err := i.writer.commit(ctx)
+	i.writer = newPackWriter(i.s.dirs, time.Now())
+	if err != nil || name == "" {
+		return err
+	}
+	return syncDir(i.s.dirs.packs())
+}
+
+func (i *importing) read(ctx context.Context) error {
+	magic := make([]byte, len(streamMagic))
+	if err := i.fill(magic); err != nil {
+		return err
+	}
+	if string(magic) != streamMagic {
+		return &StreamError{Reason: "not a snapshot, or of a newer version"}
+	}
+	if err := i.readManifest(); err != nil {
+		return err
+	}
+	for {
+		if err := context.Cause(ctx); err != nil {
+			return err
+		}
+		mark, err := i.in.ReadByte()
+		if err != nil {
+			return ended(err)
+		}
+		switch mark {
+		case blobMark:
+			if err := i.readBlob(); err != nil {
+				return err
+			}
+			if _, bytes := i.writer.written(); bytes >= segmentSize {
+				if err := i.keep(ctx); err != nil {
+					return err
+				}
+			}
+		case endMark:
+			n, err := i.number(maxManifest)
+			if err != nil {
+				return err
+			}
+			if n != uint64(len(i.got)) {
+				return &StreamError{Reason: fmt.Sprintf("it brought %d blobs and says %d", len(i.got), n)}
+			}
+			return nil
+		default:
+			return &StreamError{Reason: fmt.Sprintf("unknown mark %q", mark)}
+		}
+	}
+}
+
+func (i *importing) readManifest() error {
+	n, err := i.number(maxManifest)
+	if err != nil {
+		return err
+	}
+	var packed bytes.Buffer // grows with what comes, whatever length was claimed
+	if _, err := io.CopyN(&packed, i.in, int64(n)); err != nil {
+		return ended(err)
+	}
+	if i.data, err = i.s.codec.unpack(packed.Bytes()); err != nil {
+		return &StreamError{Reason: "manifest: " + err.Error()}
+	}
+	if i.manifest, err = decodeManifest(i.data); err != nil {
+		return &StreamError{Reason: "manifest: " + err.Error()}
+	}
+	i.sizes = i.manifest.blobs()
+	return nil
+}
+
+// readBlob reads one blob and stores it, unless the store has it already.
+func (i *importing) readBlob() error {
+	var d Digest
+	if err := i.fill(d[:]); err != nil {
+		return err
+	}
+	size, err := i.number(maxFileSize)
+	if err != nil {
+		return err
+	}
+	if want, ok := i.sizes[d]; !ok || want != int64(size) {
+		return &StreamError{Reason: fmt.Sprintf("content %s of %d bytes is not in its manifest", d, size)}
+	}
+	if i.got[d] {
+		return &StreamError{Reason: fmt.Sprintf("content %s comes twice", d)}
+	}
+	_, have := i.view.find(d)
+	off, stored := i.writer.mark()
+	blob := packBlob{digest: d, size: int64(size)}
+	if err := i.readChunks(&blob, !have); err != nil {
+		return errors.Join(err, i.writer.rewind(off, stored))
+	}
+	i.got[d] = true
+	if !have {
+		i.writer.add(blob)
+	}
+	return nil
+}
+
+func (i *importing) readChunks(blob *packBlob, store bool) error {
+	hash := sha256.New()
+	for left := blob.size; left > 0; {
+		stored, err := i.number(chunkSize)
+		if err != nil {
+			return err
+		}
+		raw, err := i.number(chunkSize)
+		if err != nil {
+			return err
+		}
+		if raw == 0 || int64(raw) > left || stored > raw {
+			return &StreamError{Reason: fmt.Sprintf("content %s: impossible chunk", blob.digest)}
+		}
+		i.buf.stored = grow(i.buf.stored, int(stored))
+		if err := i.fill(i.buf.stored); err != nil {
+			return err
+		}
+		content, err := i.s.codec.restore(i.buf.stored, uint32(raw), i.buf.raw)
+		if err != nil {
+			return &StreamError{Reason: fmt.Sprintf("content %s: %v", blob.digest, err)}
+		}
+		if stored < raw {
+			i.buf.raw = content
+		}
+		hash.Write(content)
+		if store {
+			c, err := i.writer.chunk(i.buf.stored, int(raw))
+			if err != nil {
+				return err
+			}
+			blob.chunks = append(blob.chunks, c)
+		}
+		left -= int64(raw)
+	}
+	if Digest(hash.Sum(nil)) != blob.digest {
+		return &StreamError{Reason: fmt.Sprintf("content %s has another digest", blob.digest)}
+	}
+	return nil
+}
+
+func (i *importing) fill(b []byte) error {
+	_, err := io.ReadFull(i.in, b)
+	return ended(err)
+}
+
+func (i *importing) number(limit uint64) (uint64, error) {
+	n, err := binary.ReadUvarint(i.in)
+	if err != nil {
+		return 0, ended(err)
+	}
+	if n > limit {
+		return 0, &StreamError{Reason: fmt.Sprintf("number %d is over the limit of %d", n, limit)}
+	}
+	return n, nil
+}
+
+// ended makes an early end of the stream say so.
+func ended(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return &StreamError{Reason: "it was cut short"}
+	}
+	return err
+}

@@ -1,0 +1,241 @@
+package snapshot
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// reader reads the files of one source directory into a pack.
+type reader struct {
+	root    string
+	view    *view
+	writer  *packWriter
+	trusted bool // what the cache knows is surely stored
+	meter   *meter
+
+	mu    sync.Mutex
+	packs map[string]bool // where known content was found
+}
+
+// errUnsteady says that a file changed between the first look and the last.
+var errUnsteady = errors.New("changed while it was read")
+
+// store makes sure that the file's content is in the store and sets the node's
+// digest. A file that is written to is tried a few times.
+func (r *reader) store(ctx context.Context, dir *dirNode, n *node, buf *scratch) error {
+	if n.known && (r.trusted || r.stored(n)) {
+		r.meter.add(n.stat.size)
+		return nil
+	}
+	n.known = false
+	rel := joinPath(dir.path, n.name)
+	const attempts = 4
+	wait := 20 * time.Millisecond
+	for attempt := 1; ; attempt++ {
+		err := r.attempt(filepath.Join(r.root, rel), n, buf)
+		if err == nil {
+			r.meter.add(n.stat.size)
+			return nil
+		}
+		switch {
+		case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENOTDIR):
+			return &ChangedError{Path: rel, Vanished: true}
+		case !errors.Is(err, errUnsteady):
+			return fmt.Errorf("read source directory: %w", err)
+		case attempt == attempts:
+			return &ChangedError{Path: rel}
+		}
+		if err := pause(ctx, wait); err != nil {
+			return err
+		}
+		wait *= 4
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// stored looks for the content of a known file in the packs.
+func (r *reader) stored(n *node) bool {
+	if n.stat.size == 0 {
+		return true
+	}
+	at, ok := r.view.find(n.digest)
+	if ok {
+		r.note(at.pack.name)
+	}
+	return ok
+}
+
+func (r *reader) note(pack string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.packs[pack] = true
+}
+
+// attempt reads a file once, from its opening to the check that it stayed the
+// same throughout.
+func (r *reader) attempt(path string, n *node, buf *scratch) error {
+	flags := unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC
+	fd, err := retry(func() (int, error) { return unix.Open(path, flags, 0) })
+	if err != nil {
+		return &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer unix.Close(fd) //nolint:errcheck // only read from
+	f := sourceFile{fd: fd, path: path}
+	before, err := f.stat()
+	if err != nil {
+		return err
+	}
+	if before.mode&unix.S_IFMT != unix.S_IFREG {
+		return &os.PathError{Op: "open", Path: path, Err: unix.ENOENT} // another thing took its name
+	}
+	var digest Digest
+	var finish func() error
+	if before.size <= chunkSize {
+		digest, finish, err = r.readSmall(&f, before.size, buf)
+	} else {
+		digest, finish, err = r.readLarge(&f, before.size, buf)
+	}
+	if err != nil {
+		return err
+	}
+	after, err := f.stat()
+	if err != nil {
+		return err
+	}
+	if after != before {
+		return errUnsteady
+	}
+	n.stat, n.digest = before, digest
+	if before.size == 0 {
+		return nil
+	}
+	if at, ok := r.view.find(digest); ok {
+		r.note(at.pack.name)
+		return nil
+	}
+	if !r.writer.claim(digest) {
+		return nil
+	}
+	return finish()
+}
+
+// readSmall reads a file that is one chunk; finish stores it.
+func (r *reader) readSmall(f *sourceFile, size int64, buf *scratch) (Digest, func() error, error) {
+	raw := grow(buf.raw, int(size))
+	buf.raw = raw
+	if err := f.read(raw, 0); err != nil {
+		return Digest{}, nil, err
+	}
+	digest := Digest(sha256.Sum256(raw))
+	return digest, func() error {
+		stored, err := r.view.s.codec.compress(raw, buf.stored)
+		if err != nil {
+			return err
+		}
+		if len(stored) < len(raw) {
+			buf.stored = stored
+		}
+		c, err := r.writer.chunk(stored, len(raw))
+		if err != nil {
+			return err
+		}
+		r.writer.add(packBlob{digest: digest, size: size, chunks: []chunk{c}})
+		return nil
+	}, nil
+}
+
+// readLarge reads a file through for its digest; finish reads it again, only
+// when it is new, and stores it.
+func (r *reader) readLarge(f *sourceFile, size int64, buf *scratch) (Digest, func() error, error) {
+	buf.raw = grow(buf.raw, chunkSize)
+	digest, err := f.eachChunk(size, buf.raw, func([]byte) error { return nil })
+	if err != nil {
+		return digest, nil, err
+	}
+	return digest, func() error {
+		blob := packBlob{digest: digest, size: size}
+		again, err := f.eachChunk(size, buf.raw, func(raw []byte) error {
+			stored, err := r.view.s.codec.compress(raw, buf.stored)
+			if err != nil {
+				return err
+			}
+			if len(stored) < len(raw) {
+				buf.stored = stored
+			}
+			c, err := r.writer.chunk(stored, len(raw))
+			blob.chunks = append(blob.chunks, c)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if again != digest {
+			return errUnsteady
+		}
+		r.writer.add(blob)
+		return nil
+	}, nil
+}
+
+// sourceFile is an open file of the source directory.
+type sourceFile struct {
+	fd   int
+	path string
+}
+
+func (f *sourceFile) stat() (fileStat, error) {
+	var st unix.Stat_t
+	if _, err := retry(func() (int, error) { return 0, unix.Fstat(f.fd, &st) }); err != nil {
+		return fileStat{}, &os.PathError{Op: "stat", Path: f.path, Err: err}
+	}
+	return statOf(&st), nil
+}
+
+// read fills b from that offset. An early end means that the file changed.
+func (f *sourceFile) read(b []byte, off int64) error {
+	for len(b) > 0 {
+		n, err := retry(func() (int, error) { return unix.Pread(f.fd, b, off) })
+		if err != nil {
+			return &os.PathError{Op: "read", Path: f.path, Err: err}
+		}
+		if n == 0 {
+			return errUnsteady
+		}
+		b = b[n:]
+		off += int64(n)
+	}
+	return nil
+}
+
+func (f *sourceFile) eachChunk(size int64, buf []byte, do func([]byte) error) (Digest, error) {
+	hash := sha256.New()
+	for off := int64(0); off < size; off += chunkSize {
+		b := buf[:min(size-off, chunkSize)]
+		if err := f.read(b, off); err != nil {
+			return Digest{}, err
+		}
+		hash.Write(b)
+		if err := do(b); err != nil {
+			return Digest{}, err
+		}
+	}
+	return Digest(hash.Sum(nil)), nil
+}

@@ -1,0 +1,225 @@
+package snapshot
+
+import "strings"
+
+// matchResult tells a failed match from one that no later start can save, which
+// keeps patterns with many stars from taking exponential time.
+type matchResult int
+
+const (
+	matched matchResult = iota
+	noMatch
+	abortAll        // no text is left, whatever a star before took
+	abortToStarStar // only a "**" further out can still help
+)
+
+// wildmatch says whether git's glob pattern p matches text as a whole. With
+// pathname set, as for patterns that hold a slash, "*", "?" and "[...]" do not
+// match a slash and "**" between slashes matches any directories; without it
+// "*" matches everything.
+func wildmatch(p, text string, pathname bool) bool {
+	return glob(p, text, pathname) == matched
+}
+
+// at gives the byte at i, and 0 behind the end: neither patterns nor names can
+// hold a NUL.
+func at(s string, i int) byte {
+	if i < len(s) {
+		return s[i]
+	}
+	return 0
+}
+
+func glob(p, text string, pathname bool) matchResult {
+	t := 0
+	for i := 0; i < len(p); i, t = i+1, t+1 {
+		c := at(text, t)
+		if c == 0 && p[i] != '*' {
+			return abortAll
+		}
+		switch p[i] {
+		case '\\':
+			i++
+			if c != at(p, i) {
+				return noMatch
+			}
+		case '?':
+			if pathname && c == '/' {
+				return noMatch
+			}
+		case '*':
+			rest, slashes := stars(p, i, pathname)
+			if p[i:rest] != "*" && slashes && pathname && at(p, rest) == '/' {
+				// "foo/**/" may stand for "foo/" alone.
+				if glob(p[rest+1:], text[t:], pathname) == matched {
+					return matched
+				}
+			}
+			if rest == len(p) {
+				if !slashes && strings.IndexByte(text[t:], '/') >= 0 {
+					return abortToStarStar
+				}
+				return matched
+			}
+			if !slashes && p[rest] == '/' {
+				// One star before a slash ends at the next slash of the text.
+				slash := strings.IndexByte(text[t:], '/')
+				if slash < 0 {
+					return abortAll
+				}
+				i, t = rest, t+slash
+				continue
+			}
+			return globStar(p[rest:], text[t:], pathname, slashes)
+		case '[':
+			end, in := class(p, i, c)
+			if end < 0 {
+				return abortAll
+			}
+			if !in || pathname && c == '/' {
+				return noMatch
+			}
+			i = end
+		default:
+			if c != p[i] {
+				return noMatch
+			}
+		}
+	}
+	if t < len(text) {
+		return noMatch
+	}
+	return matched
+}
+
+// stars reads the run of stars at p[i] and says where it ends and whether it
+// may match slashes.
+func stars(p string, i int, pathname bool) (end int, slashes bool) {
+	end = i
+	for at(p, end) == '*' {
+		end++
+	}
+	if end == i+1 || !pathname {
+		return end, !pathname
+	}
+	opens := i == 0 || p[i-1] == '/'
+	closes := end == len(p) || p[end] == '/' || p[end] == '\\' && at(p, end+1) == '/'
+	return end, opens && closes
+}
+
+// globStar matches what follows a star at every place the star can end.
+func globStar(p, text string, pathname, slashes bool) matchResult {
+	for t := 0; t < len(text); t++ {
+		if literal := p[0]; !isGlob(literal) {
+			for t < len(text) && (slashes || text[t] != '/') && text[t] != literal {
+				t++
+			}
+			if at(text, t) != literal {
+				if slashes {
+					return abortAll
+				}
+				return abortToStarStar
+			}
+		}
+		switch r := glob(p, text[t:], pathname); {
+		case r != noMatch:
+			if !slashes || r != abortToStarStar {
+				return r
+			}
+		case !slashes && text[t] == '/':
+			return abortToStarStar
+		}
+	}
+	return abortAll
+}
+
+func isGlob(c byte) bool { return c == '*' || c == '?' || c == '[' || c == '\\' }
+
+// class reads the bracket expression at p[i]: where it ends (-1: it does not,
+// or names an unknown class) and whether it holds c.
+func class(p string, i int, c byte) (end int, in bool) {
+	i++
+	negated := at(p, i) == '!' || at(p, i) == '^'
+	if negated {
+		i++
+	}
+	var prev byte
+	for first := true; first || at(p, i) != ']'; first = false {
+		x := at(p, i)
+		switch {
+		case x == 0:
+			return -1, false
+		case x == '\\':
+			i++
+			if x = at(p, i); x == 0 {
+				return -1, false
+			}
+			in = in || c == x
+		case x == '-' && prev != 0 && at(p, i+1) != 0 && at(p, i+1) != ']':
+			i++
+			if x = at(p, i); x == '\\' {
+				i++
+				if x = at(p, i); x == 0 {
+					return -1, false
+				}
+			}
+			in = in || prev <= c && c <= x
+			x = 0 // the end of a range does not begin another
+		case x == '[' && at(p, i+1) == ':':
+			closing := strings.IndexByte(p[i+2:], ']')
+			if closing < 0 {
+				return -1, false
+			}
+			name := p[i+2 : i+2+closing]
+			if !strings.HasSuffix(name, ":") {
+				in = in || c == '[' // an ordinary set after all
+				break
+			}
+			member, known := namedClass(name[:len(name)-1], c)
+			if !known {
+				return -1, false
+			}
+			in = in || member
+			i += 2 + closing
+			x = 0
+		default:
+			in = in || c == x
+		}
+		prev = x
+		i++
+	}
+	return i, in != negated
+}
+
+// namedClass says whether c is in [:name:], in the C locale.
+func namedClass(name string, c byte) (in, known bool) {
+	lower, upper, digit := 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9'
+	graph := '!' <= c && c <= '~'
+	switch name {
+	case "alnum":
+		return lower || upper || digit, true
+	case "alpha":
+		return lower || upper, true
+	case "blank":
+		return c == ' ' || c == '\t', true
+	case "cntrl":
+		return c < ' ' || c == 0x7f, true
+	case "digit":
+		return digit, true
+	case "graph":
+		return graph, true
+	case "lower":
+		return lower, true
+	case "print":
+		return graph || c == ' ', true
+	case "punct":
+		return graph && !lower && !upper && !digit, true
+	case "space":
+		return c == ' ' || '\t' <= c && c <= '\r', true
+	case "upper":
+		return upper, true
+	case "xdigit":
+		return digit || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F', true
+	}
+	return false, false
+}
