@@ -1,0 +1,139 @@
+package backendtest
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/runnerml/runner/backends"
+	"github.com/runnerml/runner/environment"
+	"github.com/runnerml/runner/internal/run"
+	"github.com/runnerml/runner/runconfig"
+)
+
+func prepareCases() []Case {
+	return []Case{
+		{"prepare/twice", prepareTwice},
+		{"prepare/canceled", prepareCanceled},
+		{"prepare/script not there", scriptNotThere},
+		{"prepare/snapshot not there", snapshotNotThere},
+		{"prepare/interpreter not there", interpreterNotThere},
+		{"prepare/inputs", inputs},
+		{"prepare/input not there", inputNotThere},
+		{"prepare/start without it", startWithoutPrepare},
+	}
+}
+
+func prepareTwice(w *world) {
+	a := w.attempt("cat f", func(a *backends.Attempt) { a.Snapshot = w.snapshot(files{"f": "content"}) })
+	w.must(w.backend.Prepare(w.context(), a, nil))
+	w.backend = w.target.New(w)
+	ref, o := w.carryOut(a)
+	w.expect(o, run.OutcomeCompleted, 0, "")
+	if got := w.log(ref); got != "content" {
+		w.Errorf("log %q", got)
+	}
+}
+
+func prepareCanceled(w *world) {
+	a := w.attempt("true")
+	ctx, cancel := context.WithCancel(w.context())
+	cancel()
+	if err := w.backend.Prepare(ctx, a, nil); err == nil {
+		w.Error("Prepare after its context ended gave no error")
+	}
+	_, o := w.carryOut(a)
+	w.expect(o, run.OutcomeCompleted, 0, "")
+}
+
+// failure of an error that must say whose fault it is.
+func (w *world) failure(err error, outcome run.Outcome, words ...string) {
+	w.Helper()
+	if err == nil {
+		w.Fatal("no error")
+	}
+	if got := backends.OutcomeOf(err); got != outcome {
+		w.Errorf("outcome %s, want %s: %v", got, outcome, err)
+	}
+	text := err.Error() + "\n" + backends.HintOf(err)
+	for _, word := range words {
+		if !strings.Contains(text, word) {
+			w.Errorf("no %q in %q", word, text)
+		}
+	}
+}
+
+func scriptNotThere(w *world) {
+	a := w.attempt("", w.script("trian.py", files{"train.py": "print(1)", "other/data.csv": "1"}))
+	w.failure(w.backend.Prepare(w.context(), a, nil), run.OutcomeScriptFailed, "trian.py", "train.py")
+}
+
+func snapshotNotThere(w *world) {
+	a := w.attempt("true", func(a *backends.Attempt) { a.Snapshot = "sha256:" + strings.Repeat("0", 64) })
+	if err := w.backend.Prepare(w.context(), a, nil); err == nil {
+		w.Error("Prepare of a snapshot that is not there gave no error")
+	}
+}
+
+// interpreterNotThere may come out in Prepare, in Start or at the end.
+func interpreterNotThere(w *world) {
+	a := w.attempt("", w.script("train.py", files{"train.py": "print(1)"}), func(a *backends.Attempt) {
+		e := environment.Resolved{Kind: environment.Existing, Digest: "sha256:" + strings.Repeat("0", 64)}
+		if a.Environment != nil {
+			e = *a.Environment
+		}
+		e.Interpreter = "/nowhere/bin/python3"
+		a.Environment = &e
+	})
+	err := w.backend.Prepare(w.context(), a, nil)
+	if err == nil {
+		_, err = w.backend.Start(w.context(), a)
+	}
+	if err != nil {
+		w.failure(err, run.OutcomeEnvironmentFailed, "/nowhere/bin/python3")
+		return
+	}
+	if o := w.ended(a.Ref()); o.Outcome != run.OutcomeEnvironmentFailed || !strings.Contains(o.Reason, "/nowhere/bin/python3") {
+		w.Errorf("seen: %s", describe(o))
+	}
+}
+
+func inputs(w *world) {
+	dir := w.TempDir()
+	w.must(os.WriteFile(filepath.Join(dir, "x"), []byte("in a directory"), 0o644))
+	file := filepath.Join(w.TempDir(), "a file 'é.csv")
+	w.must(os.WriteFile(file, []byte("in a file"), 0o644))
+	for _, mode := range []string{"mount", "copy"} {
+		a := w.attempt(`cat "$RUNNER_INPUT_DATA/x"; echo; cat ${{inputs.one}}; echo; touch "$RUNNER_INPUT_DATA/new" 2>/dev/null; true`, func(a *backends.Attempt) {
+			a.Config.Inputs = map[string]runconfig.Input{"data": {Path: dir, Mode: mode}, "one": {Path: file, Mode: mode}}
+		})
+		ref, o := w.carryOut(a)
+		w.expect(o, run.OutcomeCompleted, 0, "")
+		if diff := cmp.Diff("in a directory\nin a file\n", w.log(ref)); diff != "" {
+			w.Errorf("%s: %s", mode, diff)
+		}
+		w.must(w.backend.Release(w.context(), ref))
+		if _, err := os.Stat(filepath.Join(dir, "x")); err != nil {
+			w.Errorf("%s: release took the input itself: %v", mode, err)
+		}
+	}
+}
+
+func inputNotThere(w *world) {
+	missing := filepath.Join(w.TempDir(), "missing")
+	a := w.attempt("true", func(a *backends.Attempt) {
+		a.Config.Inputs = map[string]runconfig.Input{"data": {Path: missing, Mode: "mount"}}
+	})
+	err := w.backend.Prepare(w.context(), a, nil)
+	w.failure(err, run.OutcomeScriptFailed, "data", missing)
+}
+
+func startWithoutPrepare(w *world) {
+	a := w.attempt("true")
+	if _, err := w.backend.Start(w.context(), a); err == nil {
+		w.Error("Start without Prepare gave no error")
+	}
+}

@@ -1,0 +1,79 @@
+package backendtest
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/runnerml/runner/backends"
+	"github.com/runnerml/runner/environment"
+	"github.com/runnerml/runner/internal/artifact"
+)
+
+// Target describes a real target to the suite.
+type Target struct {
+	// New opens the backend. Called again on the same target it is an agent
+	// that was started anew: nothing but the target remembers anything.
+	New func(t testing.TB) backends.Backend
+	// Environment with a POSIX shell, the usual small tools and Python 3.
+	Environment *environment.Resolved
+	// Snapshot stores a picture of dir where the backend looks for it, and
+	// gives its digest.
+	Snapshot func(t testing.TB, dir string) string
+	// Home is where Collect brings things; nil: a directory of the test's own.
+	Home func(t testing.TB, ref backends.Ref) *artifact.Directory
+	// Traces lists what there is of an attempt on the target: processes,
+	// containers, directories. After Release it must be empty.
+	Traces func(t testing.TB, ref backends.Ref) []string
+	// Disk are directories on this computer that hold all that the backend
+	// writes, so that secrets are looked for there.
+	Disk []string
+	// Inspect is what the target's engine tells anybody who asks about the
+	// attempt (docker inspect, scontrol show job); nil: nothing.
+	Inspect func(t testing.TB, ref backends.Ref) string
+	// Vanish makes the target forget a running attempt, as a lost node would;
+	// nil leaves the case out.
+	Vanish func(t testing.TB, ref backends.Ref)
+	// CutOff makes the target unable to answer until the returned function is
+	// called; nil leaves the case out.
+	CutOff func(t testing.TB) (restore func())
+	// Child is the environment for a copy of the test binary in which RunChild
+	// opens the same target; nil leaves out the cases that need one.
+	Child []string
+	// Many is how many attempts run at once in the case that needs many; zero: 50.
+	Many int
+	// NoMemoryLimit says that the target does not hold attempts to
+	// resources.memory; why is in the words.
+	NoMemoryLimit string
+}
+
+// Case is one case of the suite.
+type Case struct {
+	Name string
+	run  func(w *world)
+}
+
+// Cases lists the suite.
+func Cases() []Case {
+	return slices.Concat(startCases(), endCases(), scriptCases(), byteCases(), logCases(), stopCases(), outputCases(),
+		lostCases(), secretCases(), observeCases(), prepareCases())
+}
+
+// Run runs all cases against the target, except those named in without, each
+// of which needs its reason.
+func Run(t *testing.T, target Target, without map[string]string) {
+	cases := Cases()
+	for name := range without {
+		if !slices.ContainsFunc(cases, func(c Case) bool { return c.Name == name }) {
+			t.Errorf("no case is called %q", name)
+		}
+	}
+	for _, c := range cases {
+		t.Run(c.Name, func(t *testing.T) {
+			if why, out := without[c.Name]; out {
+				t.Skip(why)
+			}
+			w := newWorld(t, target)
+			c.run(w)
+		})
+	}
+}
