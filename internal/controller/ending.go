@@ -1,0 +1,167 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/runnerml/runner/backends"
+	"github.com/runnerml/runner/internal/artifact"
+	"github.com/runnerml/runner/internal/run"
+)
+
+// ending is how an attempt ended.
+type ending struct {
+	outcome  run.Outcome
+	exitCode *int
+	signal   string
+	message  string
+	at       time.Time // zero: now
+}
+
+// stopped is the end of an attempt that was told to stop before it began.
+func stopped(r *run.Run) ending {
+	o := stopOutcome(r)
+	return ending{outcome: o, message: fmt.Sprintf("%s before the script began", o)}
+}
+
+// endingOf is the end that a target saw. When Stop ended the attempt, whoever
+// asked for it says what for.
+func endingOf(r *run.Run, o backends.Observation) ending {
+	e := ending{outcome: o.Outcome, exitCode: o.ExitCode, signal: o.Signal, message: o.Reason, at: o.EndedAt}
+	if o.Outcome == run.OutcomeCanceled && stopWished(r) {
+		e.outcome = stopOutcome(r)
+		e.message = string(e.outcome)
+	}
+	if e.message == "" {
+		e.message = e.words()
+	}
+	return e
+}
+
+func (e ending) words() string {
+	w := e.outcome.Meaning().Words
+	switch {
+	case e.outcome == run.OutcomeCompleted:
+		return w
+	case e.signal != "":
+		return fmt.Sprintf("%s: %s", w, e.signal)
+	case e.exitCode != nil:
+		return fmt.Sprintf("%s: exit code %d", w, *e.exitCode)
+	}
+	return w
+}
+
+// finish takes an attempt to Finalizing: it ended, and what it left is yet to
+// be brought home.
+func (d *driver) finish(ctx context.Context, r *run.Run, e ending) (*run.Run, error) {
+	at := e.at.UTC()
+	if e.at.IsZero() {
+		at = d.c.now().UTC()
+	}
+	first, _, _ := strings.Cut(e.message, "\n")
+	return d.advance(ctx, r, run.Finalizing, first, func(a *run.Attempt) {
+		a.Outcome, a.ExitCode, a.Signal, a.Message, a.EndedAt = &e.outcome, e.exitCode, e.signal, e.message, &at
+	})
+}
+
+// advance changes the state of a run and of its last attempt in one commit.
+func (d *driver) advance(ctx context.Context, r *run.Run, to run.State, why string, change func(*run.Attempt)) (*run.Run, error) {
+	number := r.Last().Number
+	next, err := d.c.update(ctx, d.id, func(r *run.Run) ([]run.Event, error) {
+		a := r.Last()
+		if a == nil || a.Number != number {
+			return nil, fmt.Errorf("attempt %d is no longer the last one", number)
+		}
+		from := r.State
+		change(a)
+		a.State, r.State, r.Message = to, to, ""
+		if a.StartedAt != nil && r.StartedAt == nil {
+			r.StartedAt = a.StartedAt
+		}
+		return []run.Event{d.c.event(number, from, to, why)}, nil
+	})
+	if err != nil {
+		return r, err
+	}
+	return next, nil
+}
+
+// finalize brings home what the attempt left, removes it from the target, and
+// decides what follows.
+func (d *driver) finalize(ctx context.Context, r *run.Run) (*run.Run, error) {
+	a := r.Last()
+	if !a.Collected {
+		sink := artifact.OpenDirectory(d.c.attemptDir(d.id, a.Number))
+		if err := d.t.backend.Collect(ctx, ref(r), sink); err != nil {
+			return r, fmt.Errorf("bring outputs and logs home: %w", err)
+		}
+		var err error
+		r, err = d.c.update(ctx, d.id, func(r *run.Run) ([]run.Event, error) {
+			r.Last().Collected = true
+			return nil, nil
+		})
+		if err != nil {
+			return r, err
+		}
+	}
+	if err := d.t.backend.Release(ctx, ref(r)); err != nil {
+		return r, fmt.Errorf("clean up on the target: %w", err)
+	}
+	return d.conclude(ctx)
+}
+
+// conclude ends the run, or sends it back to the queue for another attempt.
+func (d *driver) conclude(ctx context.Context) (*run.Run, error) {
+	var decision run.Decision
+	var outcome run.Outcome
+	r, err := d.c.update(ctx, d.id, func(r *run.Run) ([]run.Event, error) {
+		a := r.Last()
+		outcome = *a.Outcome
+		decision = run.Decide(r.Attempts, outcome, d.spec.config.Restart, r.CancelRequestedAt != nil)
+		a.State = outcome.Meaning().State
+		if decision.Restart {
+			r.State, r.Message = run.Queued, decision.Why
+			return []run.Event{d.c.event(a.Number, run.Finalizing, run.Queued, decision.Why)}, nil
+		}
+		if decision.State == run.Canceled {
+			outcome = run.OutcomeCanceled
+		}
+		return d.c.end(r, decision.State, outcome, a.Message), nil
+	})
+	if err != nil {
+		return r, err
+	}
+	if decision.Restart {
+		d.c.metrics.Restarted(outcome)
+	} else {
+		d.c.metrics.Ended(outcome, d.c.now().Sub(r.CreatedAt))
+	}
+	return r, nil
+}
+
+// end writes the end of a run into it and gives the event that tells it.
+func (c *Controller) end(r *run.Run, state run.State, outcome run.Outcome, message string) []run.Event {
+	now := c.now().UTC()
+	from, number := r.State, 0
+	if a := r.Last(); a != nil {
+		number = a.Number
+		r.ExitCode, r.Signal = a.ExitCode, a.Signal
+	}
+	r.State, r.Outcome, r.Message, r.EndedAt = state, &outcome, message, &now
+	first, _, _ := strings.Cut(message, "\n")
+	return []run.Event{c.event(number, from, state, first)}
+}
+
+// short renders a duration for a person.
+func short(d time.Duration) string {
+	switch {
+	case d < time.Second:
+		return d.Round(time.Millisecond).String()
+	case d < time.Minute:
+		return d.Round(100 * time.Millisecond).String()
+	default:
+		return d.Round(time.Second).String()
+	}
+}

@@ -1,0 +1,227 @@
+package controller
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/runnerml/runner/backends"
+	"github.com/runnerml/runner/internal/queue"
+	"github.com/runnerml/runner/internal/run"
+	"github.com/runnerml/runner/internal/snapshot"
+	"github.com/runnerml/runner/runconfig"
+)
+
+// registryPasswordName is where the registry's password is kept among the
+// sealed secrets. It is no name that a spec could give.
+const registryPasswordName = ".registry-password"
+
+// InvalidError is a submission that can never be carried out as it is.
+type InvalidError struct {
+	What string
+	// Where in the spec, or empty.
+	Where string
+	Hint  string
+}
+
+func (e *InvalidError) Error() string {
+	if e.Where == "" {
+		return e.What
+	}
+	return e.What + ": " + e.Where
+}
+
+// Submit stores a run and queues it. created is false when the same request
+// was submitted before: then the first run comes back. Errors: *InvalidError,
+// *UnknownTargetError, or the store's.
+func (c *Controller) Submit(ctx context.Context, s Submission) (_ *run.Run, created bool, _ error) {
+	t, err := c.check(s)
+	if err != nil {
+		return nil, false, err
+	}
+	m, err := c.snapshots.Manifest(ctx, snapshot.ID(s.Snapshot))
+	if err != nil {
+		return nil, false, fmt.Errorf("snapshot %s is not here: %w", s.Snapshot, err)
+	}
+	sealed := make(map[string][]byte, len(s.Secrets)+1)
+	for name, value := range s.Secrets {
+		if sealed[name], err = c.sealer.seal(value); err != nil {
+			return nil, false, err
+		}
+	}
+	if s.RegistryPassword != "" {
+		if sealed[registryPasswordName], err = c.sealer.seal(s.RegistryPassword); err != nil {
+			return nil, false, err
+		}
+	}
+	r := c.newRun(s)
+	existing, created, err := c.store.CreateRun(ctx, r, s.RequestID, sealed)
+	if err != nil {
+		return nil, false, fmt.Errorf("store the run: %w", err)
+	}
+	if !created {
+		return existing, false, nil
+	}
+	c.metrics.Submitted(m.Totals().Bytes)
+	t.slots.wait(wantOf(r, demandOf(s.Config)))
+	return r, true, nil
+}
+
+func (c *Controller) newRun(s Submission) *run.Run {
+	now := c.now().UTC().Truncate(time.Microsecond)
+	cfg := s.Config
+	r := &run.Run{
+		ID:         run.NewID(runconfig.Slug(cfg.Experiment), now, rand.Reader),
+		Experiment: cfg.Experiment, DisplayName: cfg.DisplayName, Target: cfg.ComputeTarget,
+		State: run.Queued, CreatedAt: now, Tags: cfg.Tags, Snapshot: s.Snapshot,
+		Priority: cfg.Priority, RerunOf: s.RerunOf, Config: cfg, ResolvedEnvironment: s.Environment,
+		Attempts: []run.Attempt{},
+	}
+	if r.Tags == nil {
+		r.Tags = map[string]string{}
+	}
+	if s.Environment != nil {
+		r.Environment = s.Environment.Digest
+	}
+	return r
+}
+
+// check refuses what can never be carried out.
+func (c *Controller) check(s Submission) (*target, error) {
+	switch {
+	case s.Config == nil:
+		return nil, &InvalidError{What: "the submission has no config"}
+	case s.RequestID == "":
+		return nil, &InvalidError{What: "the submission has no request_id"}
+	case s.Snapshot == "":
+		return nil, &InvalidError{What: "the submission has no snapshot"}
+	}
+	for _, name := range s.Config.Secrets {
+		if _, ok := s.Secrets[name]; !ok {
+			return nil, &InvalidError{What: fmt.Sprintf("secret %s has no value", name), Where: "secrets"}
+		}
+	}
+	t, err := c.target(s.Config.ComputeTarget)
+	if err != nil {
+		return nil, err
+	}
+	if why := c.impossible(t, s.Config); why != "" {
+		return nil, &InvalidError{What: why, Where: "resources", Hint: "runner doctor shows what this computer has"}
+	}
+	return t, nil
+}
+
+// impossible says why a target can never carry a config out, or nothing.
+func (c *Controller) impossible(t *target, cfg *runconfig.ScriptRunConfig) string {
+	if cfg.Resources.Nodes > 1 {
+		if _, ok := t.backend.(backends.Sizer); ok {
+			return fmt.Sprintf("asks for %d nodes, %s is one machine", cfg.Resources.Nodes, t.name)
+		}
+	}
+	t.slots.mu.Lock()
+	size := t.slots.size
+	t.slots.mu.Unlock()
+	if size == nil {
+		return ""
+	}
+	want := wantOf(&run.Run{ID: "this run"}, demandOf(cfg))
+	if p := queue.Make(*size, nil, []queue.Want{want}); len(p.Impossible) > 0 {
+		return p.Impossible[0].Why
+	}
+	return ""
+}
+
+// Plan says what a submission would do, and does nothing.
+func (c *Controller) Plan(ctx context.Context, s Submission) (*Plan, error) {
+	if s.Config == nil {
+		return nil, &InvalidError{What: "the submission has no config"}
+	}
+	t, err := c.target(s.Config.ComputeTarget)
+	if err != nil {
+		return nil, err
+	}
+	p := &Plan{Target: t.name, Impossible: c.impossible(t, s.Config)}
+	if s.Environment != nil {
+		p.Environment, p.EnvironmentKind = s.Environment.Digest, string(s.Environment.Kind)
+	}
+	planner, ok := t.backend.(backends.Planner)
+	if !ok {
+		return p, nil
+	}
+	a := backends.Attempt{
+		Run: "dry-run", Number: 1, Experiment: s.Config.Experiment, Config: s.Config,
+		Environment: s.Environment, Snapshot: s.Snapshot,
+	}
+	got, err := planner.Plan(ctx, a)
+	if err != nil {
+		return nil, fmt.Errorf("plan: %w", err)
+	}
+	p.Command, p.Image, p.EnvironmentCached = got.Command, got.Image, got.Cached
+	return p, nil
+}
+
+// Cancel records the wish that a run ends, and passes it on. A run that waits
+// is canceled at once. Canceling one that has ended is fine.
+func (c *Controller) Cancel(ctx context.Context, id string) (*run.Run, error) {
+	id, err := c.store.Resolve(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	canceledNow := false
+	r, err := c.store.Update(ctx, id, func(r *run.Run) ([]run.Event, error) {
+		if r.State.Ended() || r.CancelRequestedAt != nil {
+			return nil, errNoChange
+		}
+		now := c.now().UTC()
+		r.CancelRequestedAt = &now
+		if r.State == run.Queued {
+			canceledNow = true
+			return c.end(r, run.Canceled, run.OutcomeCanceled, "canceled while it waited"), nil
+		}
+		number := 0
+		if a := r.Last(); a != nil {
+			number = a.Number
+		}
+		return []run.Event{c.event(number, r.State, r.State, "cancel was asked for")}, nil
+	})
+	if errors.Is(err, errNoChange) {
+		return c.Run(ctx, id)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cancel %s: %w", id, err)
+	}
+	if canceledNow {
+		if t, err := c.target(r.Target); err == nil {
+			t.slots.leave(id)
+		}
+		c.metrics.Ended(run.OutcomeCanceled, c.now().Sub(r.CreatedAt))
+		return r, nil
+	}
+	c.tellStop(id)
+	return r, nil
+}
+
+// wishStop records that a run's attempt has to end for a reason that is not
+// the user's, and passes it on.
+func (c *Controller) wishStop(ctx context.Context, t *target, id string, why run.Outcome) error {
+	r, err := c.update(ctx, id, func(r *run.Run) ([]run.Event, error) {
+		a := r.Last()
+		if a == nil || !r.State.Holds() || a.StopRequestedAt != nil || r.State == run.Finalizing {
+			return nil, errNoChange
+		}
+		now := c.now().UTC()
+		a.StopRequestedAt, a.StopFor = &now, why
+		return []run.Event{c.event(a.Number, r.State, r.State, "its slot goes to a run of vm_priority dedicated")}, nil
+	})
+	if err != nil {
+		if isNoChange(err) {
+			return nil
+		}
+		return err
+	}
+	t.slots.hold(heldOf(r, true))
+	c.tellStop(id)
+	return nil
+}

@@ -1,0 +1,67 @@
+package controller
+
+import (
+	"errors"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/runnerml/runner/backends"
+	"github.com/runnerml/runner/internal/store"
+)
+
+// sweepEvery is how often a target is searched for what no run owns any more.
+const sweepEvery = 10 * time.Minute
+
+// sweep releases what is left on a target of attempts that have ended: the
+// traces of a cut between the end of a run and its clean-up. What belongs to a
+// run that our store does not know is somebody's and is left alone, loudly.
+func (c *Controller) sweep(t *target) {
+	s, ok := t.backend.(backends.Sweeper)
+	if !ok {
+		return
+	}
+	for {
+		c.sweepOnce(t, s)
+		if sleep(c.ctx, sweepEvery) != nil {
+			return
+		}
+	}
+}
+
+func (c *Controller) sweepOnce(t *target, s backends.Sweeper) {
+	refs, err := s.Marks(c.ctx)
+	if err != nil {
+		if c.ctx.Err() == nil {
+			c.log.Warn("the target could not be searched for leftovers", "target", t.name, "error", err)
+		}
+		return
+	}
+	for _, ref := range refs {
+		r, err := c.store.Run(c.ctx, ref.Run)
+		if _, unknown := errors.AsType[*store.NotFoundError](err); unknown {
+			c.log.Warn("something on the target belongs to a run that is not in the store; it is left alone",
+				"target", t.name, "run", ref.Run, "attempt", ref.Number)
+			continue
+		}
+		if err != nil {
+			return
+		}
+		current := r.Last() != nil && r.Last().Number == ref.Number && r.State.Holds()
+		if current || ref.Number > len(r.Attempts) {
+			continue
+		}
+		if err := t.backend.Release(c.ctx, ref); err != nil {
+			c.log.Warn("leftovers of an attempt could not be removed", "run", ref.Run, "attempt", ref.Number, "error", err)
+			continue
+		}
+		c.log.Info("leftovers of an ended attempt were removed", "run", ref.Run, "attempt", ref.Number)
+	}
+}
+
+// attemptDir is where logs and outputs of an attempt are kept.
+func (c *Controller) attemptDir(id string, number int) string {
+	return filepath.Join(c.runDir(id), "attempts", strconv.Itoa(number))
+}
+
+func (c *Controller) runDir(id string) string { return filepath.Join(c.home, "runs", id) }
