@@ -8,10 +8,10 @@ type Spec struct {
 	// Name registers the environment and names it in listings; it is no part
 	// of the digest. Optional for an inline environment.
 	Name string `yaml:"name,omitempty" json:"name,omitempty"`
-	// Python describes the interpreter and its packages. Nil: python3 as it
+	// Python describes the interpreter and its packages. Default: python3 as it
 	// is found on the target (or in the image), nothing installed.
 	Python *Python `yaml:"python,omitempty" json:"python,omitempty"`
-	// Docker describes the container. Nil: no container.
+	// Docker describes the container. Default: no container.
 	Docker *Docker `yaml:"docker,omitempty" json:"docker,omitempty"`
 	// Variables are set for every script that runs in the environment; those
 	// of the run win. They are no part of the digest.
@@ -20,7 +20,7 @@ type Spec struct {
 
 // Python is the Python part of an environment.
 type Python struct {
-	// Version wanted, for example "3.11". Empty: what the target has.
+	// Version wanted, for example "3.11". Default: what the target has.
 	Version string `yaml:"version,omitempty" json:"version,omitempty"`
 	// Pip lists requirement specifiers (PEP 508), one a string.
 	Pip []string `yaml:"pip,omitempty" json:"pip,omitempty"`
@@ -33,7 +33,7 @@ type Python struct {
 	// (Azure ML's user_managed_dependencies).
 	UserManaged bool `yaml:"user_managed,omitempty" json:"user_managed,omitempty"`
 	// InterpreterPath is the interpreter to use, or to make the virtual
-	// environment with. Default "python3".
+	// environment with. Default python3.
 	InterpreterPath string `yaml:"interpreter_path,omitempty" json:"interpreter_path,omitempty"`
 }
 
@@ -42,8 +42,11 @@ type Python struct {
 type Conda struct {
 	// File is relative to the file that holds this spec. After Resolve it is
 	// empty and the other fields hold the file's content.
-	File         string   `yaml:"-" json:"-"`
-	Channels     []string `yaml:"channels,omitempty" json:"channels,omitempty"`
+	File string `yaml:"-" json:"-"`
+	// Channels in order of preference. Default conda-forge.
+	Channels []string `yaml:"channels,omitempty" json:"channels,omitempty"`
+	// Dependencies are conda packages, for example numpy=1.26. As in conda's
+	// own files, one of them may be a mapping pip: [...].
 	Dependencies []string `yaml:"dependencies,omitempty" json:"dependencies,omitempty"`
 	// Pip holds what environment.yml lists under "- pip:".
 	Pip []string `yaml:"pip,omitempty" json:"pip,omitempty"`
@@ -62,7 +65,7 @@ type Docker struct {
 	// Arguments are extra arguments in the words of docker run, see
 	// container.ParseArguments for those understood.
 	Arguments []string `yaml:"arguments,omitempty" json:"arguments,omitempty"`
-	// ShmSize of /dev/shm, for example "2GiB". Empty: the engine's default.
+	// ShmSize of /dev/shm, for example "2GiB". Default: the engine's own.
 	ShmSize string `yaml:"shm_size,omitempty" json:"shm_size,omitempty"`
 	// Volumes are extra binds, "host:container[:ro]".
 	Volumes []string `yaml:"volumes,omitempty" json:"volumes,omitempty"`
@@ -70,8 +73,11 @@ type Docker struct {
 
 // Registry is an image registry with a login.
 type Registry struct {
-	Address  string  `yaml:"address,omitempty" json:"address,omitempty"`
-	Username string  `yaml:"username,omitempty" json:"username,omitempty"`
+	// Address is the registry's host, with a port when it is not 443.
+	Address string `yaml:"address,omitempty" json:"address,omitempty"`
+	// Username of the login.
+	Username string `yaml:"username,omitempty" json:"username,omitempty"`
+	// Password of the login, by reference.
 	Password *Secret `yaml:"password,omitempty" json:"password,omitempty"`
 }
 

@@ -6,45 +6,60 @@ import "github.com/runnerml/runner/environment"
 // environment, on which compute target. The name and the words are Azure ML's.
 type ScriptRunConfig struct {
 	// Experiment groups runs. Default: the source directory's name.
-	Experiment  string            `yaml:"experiment,omitempty" json:"experiment,omitempty"`
-	DisplayName string            `yaml:"display_name,omitempty" json:"display_name,omitempty"`
-	Tags        map[string]string `yaml:"tags,omitempty" json:"tags,omitempty"`
+	// Letters, digits, dots, dashes and underscores.
+	Experiment string `yaml:"experiment,omitempty" json:"experiment,omitempty"`
+	// DisplayName says in listings what this run is about. One line.
+	DisplayName string `yaml:"display_name,omitempty" json:"display_name,omitempty"`
+	// Tags are names with values to find runs by.
+	Tags map[string]string `yaml:"tags,omitempty" json:"tags,omitempty"`
 
 	// SourceDirectory is pictured and copied to the target. Default: the
-	// directory of the spec. Relative to the spec.
+	// directory of the spec. Relative to the spec. After Load it is absolute.
 	SourceDirectory string `yaml:"source_directory,omitempty" json:"source_directory,omitempty"`
 	// Script is the file to run, relative to SourceDirectory. Exactly one of
 	// Script and Command is set.
 	Script string `yaml:"script,omitempty" json:"script,omitempty"`
 	// Command is a shell command line (POSIX sh). ${{inputs.NAME}} stands for
 	// the path of an input, quoted.
-	Command   string   `yaml:"command,omitempty" json:"command,omitempty"`
+	Command string `yaml:"command,omitempty" json:"command,omitempty"`
+	// Arguments reach the script byte for byte. For a command they are the
+	// shell's "$@", appended when a command of one line does not mention them.
 	Arguments []string `yaml:"arguments,omitempty" json:"arguments,omitempty"`
 
-	// ComputeTarget names an attached target. Default "local".
+	// ComputeTarget names an attached target. Default local.
 	ComputeTarget string `yaml:"compute_target,omitempty" json:"compute_target,omitempty"`
-	// Environment is a registered name, a file, or inline.
+	// Environment is a registered name, a file, or inline. Default: python3 as
+	// it is found on the target.
 	Environment *EnvironmentRef `yaml:"environment,omitempty" json:"environment,omitempty"`
 
-	Resources   Resources    `yaml:"resources,omitempty" json:"resources"`
+	// Resources that one node of the run needs.
+	Resources Resources `yaml:"resources,omitempty" json:"resources"`
+	// Distributed says how the run's processes find each other. Default: one
+	// process a node, told nothing of the others.
 	Distributed *Distributed `yaml:"distributed,omitempty" json:"distributed,omitempty"`
 
-	Inputs               map[string]Input  `yaml:"inputs,omitempty" json:"inputs,omitempty"`
+	// Inputs are data the script reads, by name. It finds the path of each in
+	// RUNNER_INPUT_<NAME>, and a command in ${{inputs.NAME}}.
+	Inputs map[string]Input `yaml:"inputs,omitempty" json:"inputs,omitempty"`
+	// EnvironmentVariables are set for the script; they win over those of the
+	// environment.
 	EnvironmentVariables map[string]string `yaml:"environment_variables,omitempty" json:"environment_variables,omitempty"`
 	// Secrets are names of environment variables of whoever submits; the
 	// script finds them under the same names.
 	Secrets []string `yaml:"secrets,omitempty" json:"secrets,omitempty"`
 
-	// Priority in the queue: higher goes first.
+	// Priority in the queue: higher goes first. Default 0.
 	Priority int `yaml:"priority,omitempty" json:"priority"`
-	// VMPriority is "dedicated" (default) or "lowpriority".
-	VMPriority VMPriority `yaml:"vm_priority,omitempty" json:"vm_priority,omitempty"`
-	// MaxRunDuration of one attempt's script. Zero: no limit.
+	// VMPriority is dedicated, or lowpriority: cheaper, may be preempted, and
+	// then restarts by itself. Default dedicated.
+	VMPriority VMPriority `yaml:"vm_priority,omitempty" json:"vm_priority,omitempty" jsonschema:"enum=dedicated,enum=lowpriority"`
+	// MaxRunDuration of one attempt's script. Default: no limit.
 	MaxRunDuration Duration `yaml:"max_run_duration,omitempty" json:"max_run_duration,omitempty"`
 	// Grace is the time between SIGTERM and SIGKILL on cancel, timeout and
 	// preemption. Default 30 s.
-	Grace   Duration `yaml:"grace,omitempty" json:"grace,omitempty"`
-	Restart Restart  `yaml:"restart,omitempty" json:"restart"`
+	Grace Duration `yaml:"grace,omitempty" json:"grace,omitempty"`
+	// Restart says which ends of an attempt are followed by another attempt.
+	Restart Restart `yaml:"restart,omitempty" json:"restart"`
 }
 
 // EnvironmentRef is an environment by name, by file, or inline. YAML: a
@@ -59,13 +74,13 @@ type EnvironmentRef struct {
 // Resources that one node of the run needs. In Azure ML: JobResourceConfiguration.
 type Resources struct {
 	// Nodes the run spans. Default 1.
-	Nodes int `yaml:"nodes,omitempty" json:"nodes"`
+	Nodes int `yaml:"nodes,omitempty" json:"nodes" jsonschema:"minimum=1"`
 	// CPUs a node. Default 1. Fractions are allowed.
-	CPUs float64 `yaml:"cpus,omitempty" json:"cpus"`
-	// Memory a node; zero: no limit and none reserved.
+	CPUs float64 `yaml:"cpus,omitempty" json:"cpus" jsonschema:"exclusiveMinimum=0"`
+	// Memory a node. Default: no limit and none reserved.
 	Memory Bytes `yaml:"memory,omitempty" json:"memory,omitempty"`
 	// GPUs a node. Default 0: none visible.
-	GPUs int `yaml:"gpus,omitempty" json:"gpus"`
+	GPUs int `yaml:"gpus,omitempty" json:"gpus" jsonschema:"minimum=0"`
 }
 
 // VMPriority is Azure ML's word for whether a machine may be taken away.
@@ -80,23 +95,27 @@ const (
 // Distributed says how a run's processes find each other.
 type Distributed struct {
 	// Framework is pytorch, mpi or tensorflow.
-	Framework string `yaml:"framework,omitempty" json:"framework,omitempty"`
-	// ProcessesPerNode defaults to the GPUs a node, at least 1.
-	ProcessesPerNode int `yaml:"processes_per_node,omitempty" json:"processes_per_node,omitempty"`
+	Framework string `yaml:"framework,omitempty" json:"framework,omitempty" jsonschema:"required,enum=pytorch,enum=mpi,enum=tensorflow"`
+	// ProcessesPerNode is how many processes each node runs. Default: the GPUs
+	// a node, at least 1.
+	ProcessesPerNode int `yaml:"processes_per_node,omitempty" json:"processes_per_node,omitempty" jsonschema:"minimum=1"`
 }
 
 // Input is data the script reads. Mode is "mount" (read-only, where it lies)
 // or "copy".
 type Input struct {
-	Path string `yaml:"path,omitempty" json:"path,omitempty"`
-	Mode string `yaml:"mode,omitempty" json:"mode,omitempty"`
+	// Path of a file or directory, relative to the spec; or an azblob:// or
+	// https:// address.
+	Path string `yaml:"path,omitempty" json:"path,omitempty" jsonschema:"required"`
+	// Mode is mount (read-only, where it lies) or copy. Default mount.
+	Mode string `yaml:"mode,omitempty" json:"mode,omitempty" jsonschema:"enum=mount,enum=copy"`
 }
 
 // Restart says how many times an attempt that ended this way is followed by
 // another. Nil fields: the default (preempted and node_lost 10, others 0).
 type Restart struct {
-	// Preempted also counts lost nodes.
-	Preempted *int `yaml:"preempted,omitempty" json:"preempted,omitempty"`
-	// Failed counts script failures, out of memory and time-outs.
-	Failed *int `yaml:"failed,omitempty" json:"failed,omitempty"`
+	// Preempted attempts and those whose node was lost. Default 10.
+	Preempted *int `yaml:"preempted,omitempty" json:"preempted,omitempty" jsonschema:"minimum=0"`
+	// Failed scripts, those out of memory and those out of time. Default 0.
+	Failed *int `yaml:"failed,omitempty" json:"failed,omitempty" jsonschema:"minimum=0"`
 }

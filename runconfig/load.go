@@ -110,16 +110,24 @@ func build(document *yamlpos.Document, c *ScriptRunConfig, sets []string, direct
 }
 
 // unreported leaves out the rules about fields that could not be read in the
-// first place, and that script and command are missing when one is misspelt.
+// first place or hold something that could not, and that script and command are
+// missing when one of them is misspelt.
 func unreported(rules, reported []Problem) []Problem {
-	unread := map[string]bool{}
+	noScript := false
 	for _, p := range reported {
-		unread[p.Field] = true
-		if p.Field == "script" || p.Field == "command" || p.Hint == `did you mean "script"?` || p.Hint == `did you mean "command"?` {
-			unread[""] = true
+		if p.Field == "" || p.Field == "script" || p.Field == "command" ||
+			p.Hint == `did you mean "script"?` || p.Hint == `did you mean "command"?` {
+			noScript = true
 		}
 	}
-	return slices.DeleteFunc(rules, func(p Problem) bool { return unread[p.Field] })
+	return slices.DeleteFunc(rules, func(rule Problem) bool {
+		if rule.Field == "" {
+			return noScript
+		}
+		return slices.ContainsFunc(reported, func(p Problem) bool {
+			return p.Field == rule.Field || strings.HasPrefix(p.Field, rule.Field+".") || strings.HasPrefix(p.Field, rule.Field+"[")
+		})
+	})
 }
 
 // UnmarshalYAML reads a text (a registered name, or a file when it has a slash

@@ -96,7 +96,11 @@ func (d *decoder) unmarshal(u yaml.Unmarshaler, n *yaml.Node, path string) {
 	var inner *Error
 	if errors.As(err, &inner) {
 		for _, p := range inner.Problems {
-			p.Field = Join(path, p.Field)
+			field := Join(path, p.Field)
+			if rest, ok := strings.CutPrefix(p.Message, p.Field); ok && p.Field != "" && rest != "" && strings.ContainsRune(" :", rune(rest[0])) {
+				p.Message = field + rest // messages begin with the field's path
+			}
+			p.Field = field
 			if p.Line == 0 {
 				p.Line, p.Column = n.Line, n.Column
 			}
@@ -228,7 +232,11 @@ func (d *decoder) wrong(n *yaml.Node, path, want, hint string) {
 	if name == "" {
 		name = "the document"
 	}
-	d.report(n, path, hint, "%s must be %s, not %s", name, want, describe(n))
+	found := describe(n)
+	if n.Kind == yaml.ScalarNode && !isNull(n) && strings.HasPrefix(want, "a mapping") {
+		found = "text" // it may be a password where only a reference may stand
+	}
+	d.report(n, path, hint, "%s must be %s, not %s", name, want, found)
 }
 
 func kindWords(kind reflect.Kind) string {

@@ -168,7 +168,7 @@ func (d *Document) Place(problems []Problem) []Problem {
 		p.File = d.file
 		if p.Line < 0 {
 			if index := -p.Line - 1; index < len(d.sets) {
-				p.File = "--set " + d.sets[index]
+				p.File = d.sets[index]
 			}
 			p.Line, p.Column = 0, 0
 		}

@@ -10,7 +10,7 @@ import (
 // Nearest is the word of valid that name was most likely meant to be, or
 // empty when none is near.
 func Nearest(name string, valid []string) string {
-	best, bestScore := "", 0.6
+	best, bestScore := "", 0.55
 	folded := fold(name)
 	for _, word := range valid {
 		if fold(word) == folded {

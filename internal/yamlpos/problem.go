@@ -9,7 +9,7 @@ import (
 
 // Problem is one thing that is wrong in a document.
 type Problem struct {
-	// File is the document's name, or "--set key=value" when the fault came
+	// File is the document's name, or "--set key=..." when the fault came
 	// from the command line.
 	File string `json:"file,omitempty"`
 	// Line and Column count from 1; 0 where there is none.

@@ -13,9 +13,10 @@ import (
 // written in brackets and quotes, tags["a.b"]=x. Problems of the value name
 // the assignment as their place.
 func (d *Document) Set(assignment string) error {
+	where := "--set " + assignment
 	fail := func(hint, format string, args ...any) error {
 		return &Error{Problems: []Problem{{
-			File: "--set " + assignment, Message: fmt.Sprintf(format, args...), Hint: hint,
+			File: where, Message: fmt.Sprintf(format, args...), Hint: hint,
 		}}}
 	}
 	path, text, ok := strings.Cut(assignment, "=")
@@ -29,6 +30,7 @@ func (d *Document) Set(assignment string) error {
 	if !ok || strings.TrimSpace(path) == "" {
 		return fail("for example --set resources.memory=4GiB", "an assignment has the form key=value")
 	}
+	where = "--set " + path + "=..." // the value may be private
 	steps, err := splitPath(path)
 	if err != nil {
 		return fail("for example --set arguments[0]=x or --set tags.team=vision", "%s", err)
@@ -37,7 +39,7 @@ func (d *Document) Set(assignment string) error {
 	if problem != nil {
 		return fail("quote the value: "+path+`='"..."'`, "%s", problem.Message)
 	}
-	d.sets = append(d.sets, assignment)
+	d.sets = append(d.sets, where)
 	mark(value, -len(d.sets))
 	if err := assign(d.root, steps, value, -len(d.sets)); err != nil {
 		return fail("", "%s", err)
@@ -99,6 +101,9 @@ func splitPath(path string) ([]step, error) {
 // parseValue reads the right-hand side of an assignment. An empty text is the
 // empty string, not null.
 func parseValue(text string) (*yaml.Node, *Problem) {
+	if strings.HasPrefix(strings.TrimSpace(text), "#") { // on a command line it is no comment
+		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: text}, nil
+	}
 	if strings.TrimSpace(text) == "" {
 		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str"}, nil
 	}
@@ -109,8 +114,8 @@ func parseValue(text string) (*yaml.Node, *Problem) {
 	if err := yaml.Load([]byte(text), &document, yaml.WithUniqueKeys(false)); err != nil {
 		return nil, yamlProblem(err)
 	}
-	if len(document.Content) == 0 { // only a comment
-		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: text}, nil
+	if len(document.Content) == 0 {
+		return nil, &Problem{Message: "the value is empty"}
 	}
 	e := expander{left: maxNodes}
 	return e.expand(document.Content[0], 0)

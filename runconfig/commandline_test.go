@@ -1,0 +1,110 @@
+package runconfig_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/runnerml/runner/runconfig"
+	"pgregory.net/rapid"
+)
+
+func TestCommandLine(t *testing.T) {
+	inputs := map[string]string{"data": "/a b/it's", "n": "/n"}
+	tests := []struct {
+		name string
+		c    runconfig.ScriptRunConfig
+		want []string
+	}{
+		{"Python", runconfig.ScriptRunConfig{Script: "train.py", Arguments: []string{"--a", "x y"}}, []string{"PY", "train.py", "--a", "x y"}},
+		{"Python with a dash", runconfig.ScriptRunConfig{Script: "-m.py"}, []string{"PY", "./-m.py"}},
+		{"shell", runconfig.ScriptRunConfig{Script: "a/run.sh", Arguments: []string{"1"}}, []string{"/bin/sh", "a/run.sh", "1"}},
+		{"anything else", runconfig.ScriptRunConfig{Script: "bin/train", Arguments: []string{"1"}}, []string{"/bin/sh", "-c", `exec "$0" "$@"`, "./bin/train", "1"}},
+		{"command", runconfig.ScriptRunConfig{Command: "make x"}, []string{"/bin/sh", "-c", "make x", "sh"}},
+		{"command with arguments", runconfig.ScriptRunConfig{Command: "make x\n", Arguments: []string{"a b"}}, []string{"/bin/sh", "-c", `make x "$@"`, "sh", "a b"}},
+		{"command that takes them", runconfig.ScriptRunConfig{Command: `a "$1"; b`, Arguments: []string{"a b"}}, []string{"/bin/sh", "-c", `a "$1"; b`, "sh", "a b"}},
+		{"input", runconfig.ScriptRunConfig{Command: `a ${{ inputs.data }} ${{inputs.n}}`}, []string{"/bin/sh", "-c", `a '/a b/it'"'"'s' /n`, "sh"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			if diff := cmp.Diff(test.want, test.c.CommandLine("PY", inputs)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// An input's path arrives unchanged wherever it stands in a command.
+func TestCommandLineQuotesInputs(t *testing.T) {
+	templates := []string{
+		`printf %s ${{inputs.x}}`,
+		`printf %s "${{inputs.x}}"`,
+		`printf %s '${{inputs.x}}'`,
+		`# it's a comment` + "\n" + `printf %s ${{inputs.x}}`,
+		`a='q"'; printf %s "${{inputs.x}}"`,
+		`printf %s "$(printf %s ${{inputs.x}}; echo .)" | sed '$s/\.$//'`,
+		`printf %s\\n "$(printf '%s' "${{inputs.x}}")"`,
+		`: \' \" "\"" '\'; printf %s ${{inputs.x}}`,
+		`(printf %s ${{inputs.x}})`,
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		value := rapid.StringMatching(`/[ -~é]{0,20}`).Draw(t, "path")
+		template := rapid.SampledFrom(templates).Draw(t, "command")
+		c := runconfig.ScriptRunConfig{Command: template}
+		line := c.CommandLine("python3", map[string]string{"x": value})
+		out, err := exec.Command(line[0], line[1:]...).Output()
+		if got := strings.TrimSuffix(string(out), "\n"); err != nil || got != value {
+			t.Fatalf("%s gave %q, %v; want %q", line[2], got, err, value)
+		}
+	})
+}
+
+// Arguments arrive byte for byte, whatever is in them.
+func TestCommandLineKeepsBytes(t *testing.T) {
+	directory := t.TempDir()
+	show := "for a; do printf '%s\\0' \"$a\"; done\n"
+	for name, content := range map[string]string{"run.sh": show, "noline": show, "line": "#!/bin/sh\n" + show} {
+		if err := os.WriteFile(filepath.Join(directory, name), []byte(content), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	specs := map[string]runconfig.ScriptRunConfig{
+		"shell script":           {Script: "run.sh"},
+		"without a first line":   {Script: "noline"},
+		"with a first line":      {Script: "line"},
+		"command":                {Command: "sh run.sh"},
+		"command with arguments": {Command: `sh run.sh "$@" | cat`},
+	}
+	arguments := []string{"", " ", "a b", "it's", `"`, "$HOME", "`x`", "\\", "*", "\n", "--", "-n", "é\xff\x01", "${{inputs.x}}", ";", "&", "#"}
+	for name, spec := range specs {
+		t.Run(name, func(t *testing.T) {
+			spec.Arguments = arguments
+			line := spec.CommandLine("python3", map[string]string{"x": "no"})
+			command := exec.Command(line[0], line[1:]...)
+			command.Dir = directory
+			out, err := command.Output()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(strings.Join(arguments, "\x00")+"\x00", string(out)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestSlug(t *testing.T) {
+	tests := map[string]string{
+		"iris": "iris", "My Project!": "my-project", "--a__b--": "a-b", "日本": "run", "": "run", "Ünï": "n",
+		"a123456789012345678901234567890123456789": "a12345678901234567890123456789",
+		"a2345678901234567890123456789-b":          "a2345678901234567890123456789",
+	}
+	for name, want := range tests {
+		if got := runconfig.Slug(name); got != want {
+			t.Errorf("%q: %q, want %q", name, got, want)
+		}
+	}
+}

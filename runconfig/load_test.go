@@ -1,0 +1,260 @@
+package runconfig_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/runnerml/runner/environment"
+	"github.com/runnerml/runner/runconfig"
+	"go.yaml.in/yaml/v4"
+)
+
+// goodSpecs are right in every way; the schema test reads them too.
+var goodSpecs = map[string]string{
+	"script alone":  "script: train.py\n",
+	"command alone": "command: python train.py\n",
+	"everything of the contract": `
+experiment: iris
+display_name: baseline
+tags: {team: vision, n: 3, ok: true}
+source_directory: .
+script: train.py
+arguments: [--alpha, 0.5, true, "", "a b"]
+compute_target: local
+environment:
+  name: sklearn
+  python:
+    version: 3.10
+    pip: [scikit-learn==1.5.2]
+    user_managed: false
+    interpreter_path: python3
+  docker:
+    image: cpu
+    registry: {address: registry.example.com, username: me, password: {env: REGISTRY_PASSWORD}}
+    arguments: [--ipc=host]
+    shm_size: 2GiB
+    volumes: ["/data:/data:ro"]
+  environment_variables: {OMP_NUM_THREADS: 1}
+resources: {nodes: 1, cpus: 2.5, memory: 4GiB, gpus: 0}
+distributed: {framework: pytorch, processes_per_node: 1}
+inputs:  {data: {path: ./data, mode: copy}, far: {path: "https://example.com/x"}}
+environment_variables: {SEED: 7}
+secrets: [HF_TOKEN]
+priority: 0
+vm_priority: lowpriority
+max_run_duration: 2h
+grace: 90
+restart: {preempted: 10, failed: 0}
+`,
+	"environment by name":           "script: a.py\nenvironment: sklearn\n",
+	"environment by file":           "script: a.py\nenvironment: envs/a.yaml\n",
+	"conda by file":                 "script: a.py\nenvironment: {python: {conda: environment.yml}}\n",
+	"conda as conda writes it":      "script: a.py\nenvironment: {python: {conda: {name: x, channels: [conda-forge], dependencies: [python=3.11, {pip: [six]}]}}}\n",
+	"command with inputs":           "command: python train.py --data ${{inputs.data}} --n ${{ inputs.n }}\ninputs: {data: {path: a}, n: {path: b}}\n",
+	"size and time as numbers":      "script: a.py\nresources: {memory: 1073741824}\nmax_run_duration: 0.5\n",
+	"JSON":                          "{\n\t\"script\": \"tr\\u0061in.py\",\n\t\"tags\": {\"smile\": \"\\ud83d\\ude00\"}\n}\n",
+	"anchors and merge keys":        "script: a.py\ninputs:\n  a: &base {path: x, mode: copy}\n  b: {<<: *base, path: y}\n",
+	"a null field is an absent one": "script: a.py\nenvironment:\nresources: {memory: }\n",
+}
+
+func TestLoad(t *testing.T) {
+	for name, text := range goodSpecs {
+		t.Run(name, func(t *testing.T) {
+			directory := filepath.Join(t.TempDir(), "My Project!")
+			c, err := load(t, directory, text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.SourceDirectory != directory {
+				t.Errorf("source directory %s", c.SourceDirectory)
+			}
+			again, err := yaml.Marshal(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c2, err := load(t, t.TempDir(), string(again))
+			if err != nil {
+				t.Fatalf("what Load gave is not loadable: %v\n%s", err, again)
+			}
+			if diff := cmp.Diff(c, c2); diff != "" {
+				t.Errorf("loading again changes it:\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	directory := filepath.Join(t.TempDir(), "My Project!")
+	got, err := load(t, directory, "script: a.py\nresources: {gpus: 2}\ndistributed: {framework: mpi}\ninputs: {d: {path: x}}\nenvironment: {python: {requirements: r.txt}}\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &runconfig.ScriptRunConfig{
+		Experiment: "My-Project", SourceDirectory: directory, Script: "a.py", ComputeTarget: "local",
+		Environment: &runconfig.EnvironmentRef{Spec: &environment.Spec{
+			Python: &environment.Python{Requirements: filepath.Join(directory, "r.txt")},
+		}},
+		Resources:   runconfig.Resources{Nodes: 1, CPUs: 1, GPUs: 2},
+		Distributed: &runconfig.Distributed{Framework: "mpi", ProcessesPerNode: 2},
+		Inputs:      map[string]runconfig.Input{"d": {Path: filepath.Join(directory, "x"), Mode: "mount"}},
+		VMPriority:  runconfig.Dedicated, Grace: runconfig.DefaultGrace,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if got.Restart.PreemptedRestarts() != 10 || got.Restart.FailedRestarts() != 0 {
+		t.Errorf("restarts %d, %d", got.Restart.PreemptedRestarts(), got.Restart.FailedRestarts())
+	}
+}
+
+// badSpecs have one mistake each, or several, and the whole message.
+var badSpecs = []struct{ name, text, want string }{
+	{"empty", "", "the file is empty: job.yaml\nhint: a spec has at least \"script: train.py\" or \"command: ...\""},
+	{"only a comment", "# nothing\n", "the file is empty: job.yaml\nhint: a spec has at least \"script: train.py\" or \"command: ...\""},
+	{"null", "~", "the file is empty: job.yaml\nhint: a spec has at least \"script: train.py\" or \"command: ...\""},
+	{"a list", "[script]\n", "the document must be a mapping, not a list: job.yaml:1:1"},
+	{"two documents", "script: a.py\n---\nscript: b.py\n", "the file holds more than one document: job.yaml:3:1\nhint: put each run into a file of its own"},
+	{"broken YAML", "script: a.py\ntags: {a: b\n", "not valid YAML: did not find expected ',' or '}': job.yaml:3:1"},
+	{"a tab", "resources:\n\tcpus: 1\n", "not valid YAML: found character that cannot start any token: job.yaml:2:1\nhint: indent with spaces, not tabs, and quote values that begin with @, ` or %"},
+	{"misspelt field", "script: a.py\nenviroment: x\n", "unknown field \"enviroment\": job.yaml:2:1\nhint: did you mean \"environment\"?"},
+	{"camel case", "script: a.py\ncomputeTarget: x\n", "unknown field \"computeTarget\": job.yaml:2:1\nhint: did you mean \"compute_target\"?"},
+	{"misspelt script", "scirpt: a.py\n", "unknown field \"scirpt\": job.yaml:1:1\nhint: did you mean \"script\"?"},
+	{"deep misspelt field", "script: a.py\nenvironment:\n  docker: {imgae: cpu}\n", "unknown field \"imgae\": job.yaml:3:12\nhint: did you mean \"image\"?"},
+	{"several at once", "script: a.py\ncommand: b\nresources: {cpus: two, gpus: -1}\nsecrets: [x y]\n",
+		"script and command are given together: job.yaml:2:10\nhint: keep one of them\n" +
+			"resources.cpus must be a number, not \"two\": job.yaml:3:19\n" +
+			"resources.gpus must be between 0 and 1000, not -1: job.yaml:3:30\n" +
+			"a secret's name is no name of an environment variable: job.yaml:4:11\nhint: secrets lists names of environment variables, never their values"},
+	{"nothing to run", "experiment: x\n", "neither script nor command is given: job.yaml:1:1\nhint: give script: train.py, or command: ..."},
+	{"twice", "script: a.py\nscript: b.py\n", "\"script\" is given twice: job.yaml:2:1"},
+	{"twice in JSON", "{\"script\": \"a.py\",\n \"script\": \"b.py\"}", "\"script\" is given twice: job.yaml:2:2"},
+	{"absolute script", "script: /a.py\n", "script \"/a.py\" is an absolute path: job.yaml:1:9\nhint: write it relative to source_directory"},
+	{"script outside", "script: x/../../a.py\n", "script \"x/../../a.py\" is outside the source directory: job.yaml:1:9\nhint: set source_directory to a directory around it"},
+	{"no nodes", "script: a.py\nresources: {nodes: 0}\n", "resources.nodes must be between 1 and 10000, not 0: job.yaml:2:20"},
+	{"memory of 4 bytes", "script: a.py\nresources: {memory: 4}\n", "resources.memory must be at least 6MiB, not 4: job.yaml:2:21\nhint: a number alone is bytes; 4GiB?"},
+	{"memory in words", "script: a.py\nresources: {memory: lots}\n", "resources.memory: \"lots\" is no size: write for example 4GiB, 500MB or 1073741824: job.yaml:2:21"},
+	{"fraction of a GPU", "script: a.py\nresources: {gpus: 0.5}\n", "resources.gpus must be a whole number, not \"0.5\": job.yaml:2:19"},
+	{"a time in words", "script: a.py\ngrace: soon\n", "grace: \"soon\" is no length of time: write for example 2h, 90m, 1d12h or 3600: job.yaml:2:8"},
+	{"no grace", "script: a.py\ngrace: 0\n", "grace must be more than 0: job.yaml:2:8\nhint: 1s is next to nothing"},
+	{"framework", "script: a.py\ndistributed: {framework: torch}\n", "unknown framework \"torch\": job.yaml:2:26\nhint: did you mean \"pytorch\"?"},
+	{"vm priority", "script: a.py\nvm_priority: low-priority\n", "unknown vm_priority \"low-priority\": job.yaml:2:14\nhint: did you mean \"lowpriority\"?"},
+	{"input that is not there", "command: a ${{inputs.dat}}\ninputs: {data: {path: x}}\n", "${{inputs.dat}} names no input: job.yaml:1:10\nhint: did you mean \"data\"?"},
+	{"other expression", "command: a ${{outputs.x}}\n", "${{outputs.x}} stands for nothing: job.yaml:1:10\nhint: only ${{inputs.NAME}} is understood"},
+	{"open expression", "command: a ${{inputs.x\n", "${{inputs.x has no end: job.yaml:1:10\nhint: close it with }}"},
+	{"arguments nowhere", "command: |\n  a\n  b\narguments: [x]\n", "it is not clear where in the command the arguments go: job.yaml:4:12\nhint: write \"$@\" in the command where the arguments belong"},
+	{"reserved variable", "script: a.py\nenvironment_variables: {RUNNER_RUN_ID: x}\n", "RUNNER_RUN_ID is set by Runner itself: job.yaml:2:40\nhint: choose another name"},
+	{"null variable", "script: a.py\nenvironment_variables: {A: }\n", "environment_variables.A has no value: job.yaml:2:28\nhint: write \"\" for an empty text, or leave the line out"},
+	{"null argument", "script: a.py\narguments: [a, ~]\n", "arguments[1] is empty: job.yaml:2:16\nhint: write \"\" for an empty text"},
+	{"arguments as text", "script: a.py\narguments: --lr 3\n", "arguments must be a list, not \"--lr 3\": job.yaml:2:12\nhint: write [--lr 3]"},
+	{"image and Dockerfile", "script: a.py\nenvironment: {docker: {image: cpu, dockerfile: D}}\n", "image and dockerfile are given together: job.yaml:2:48\nhint: the Dockerfile's FROM names the image"},
+	{"pip and requirements", "script: a.py\nenvironment: {python: {pip: [a], requirements: r}}\n", "pip and requirements are given together: job.yaml:2:48\nhint: put all of them into one of the two"},
+	{"password in the open", "script: a.py\nenvironment: {docker: {image: x, registry: {address: a, username: u, password: hunter2}}}\n", "environment.docker.registry.password must be a mapping, not text: job.yaml:2:80"},
+	{"experiment with a slash", "script: a.py\nexperiment: a/b\n", "experiment \"a/b\" is no name: job.yaml:2:13\nhint: use letters, digits, dots, dashes and underscores; for example a-b"},
+	{"unknown scheme", "script: a.py\ninputs: {d: {path: 's3://x/y'}}\n", "inputs from s3:// are not known: job.yaml:2:20\nhint: one of azblob, https"},
+	{"an alias that holds itself", "script: a.py\ntags: &a {x: *a}\n", "the alias *a stands inside what it stands for: job.yaml:2:14"},
+	{"a tag of its own", "script: !!binary aGk=\n", "script has the tag !!binary, which is not text: job.yaml:1:9\nhint: quote the value"},
+}
+
+func TestLoadRefuses(t *testing.T) {
+	for _, test := range badSpecs {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := runconfig.Parse("job.yaml", []byte(test.text), nil)
+			var wrong *runconfig.SpecError
+			if !errors.As(err, &wrong) {
+				t.Fatalf("error %v", err)
+			}
+			if diff := cmp.Diff(test.want, wrong.Error()); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestLoadLimits(t *testing.T) {
+	bomb := "script: a.py\ntags:\n  a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
+	for i := 1; i < 10; i++ {
+		n, before := string(rune('0'+i)), "*a"+string(rune('0'+i-1))
+		bomb += "  a" + n + ": &a" + n + " [" + strings.Repeat(before+", ", 9) + before + "]\n"
+	}
+	tests := map[string]struct{ text, want string }{
+		"huge":       {"script: " + strings.Repeat("a", 1<<20), "larger than 1048576 bytes"},
+		"deep":       {"script: " + strings.Repeat("[", 1000) + strings.Repeat("]", 1000), "nested deeper"},
+		"deeper":     {strings.Repeat("[", 200_000), ""},
+		"deep JSON":  {`{"script": ` + strings.Repeat("[", 1000) + strings.Repeat("]", 1000) + "}", "nested deeper"},
+		"alias bomb": {bomb, ""},
+		"not text":   {"script: \xff\xfe\n", "the file is not UTF-8 text: job.yaml:1:9"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			_, err := runconfig.Parse("job.yaml", []byte(test.text), nil)
+			var wrong *runconfig.SpecError
+			if !errors.As(err, &wrong) || !strings.Contains(err.Error(), test.want) {
+				t.Fatalf("error %.300v", err)
+			}
+			if len(err.Error()) > 1000 {
+				t.Errorf("the message has %d bytes", len(err.Error()))
+			}
+		})
+	}
+}
+
+func TestLoadMissingFile(t *testing.T) {
+	_, err := runconfig.Load(filepath.Join(t.TempDir(), "job.yaml"), nil)
+	if !errors.Is(err, os.ErrNotExist) {
+		t.Fatalf("error %v", err)
+	}
+}
+
+func TestFromScript(t *testing.T) {
+	directory := t.TempDir()
+	script := filepath.Join(directory, "src", "train.py")
+	write(t, script, "")
+	tests := map[string]struct {
+		sets           []string
+		script, source string
+		wrong          string
+	}{
+		"alone":          {nil, "train.py", filepath.Join(directory, "src"), ""},
+		"with a source":  {[]string{"source_directory=" + directory}, "src/train.py", directory, ""},
+		"outside source": {[]string{"source_directory=" + filepath.Join(directory, "other")}, "", "", "is not inside the source directory"},
+		"wrong set":      {[]string{"prioritty=3"}, "", "", `unknown field "prioritty": --set prioritty=...`},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			c, err := runconfig.FromScript(script, test.sets)
+			if test.wrong != "" {
+				if err == nil || !strings.Contains(err.Error(), test.wrong) {
+					t.Fatalf("error %v", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.Script != test.script || c.SourceDirectory != test.source || c.ComputeTarget != "local" {
+				t.Errorf("script %s in %s on %s", c.Script, c.SourceDirectory, c.ComputeTarget)
+			}
+		})
+	}
+}
+
+func load(t *testing.T, directory, text string, sets ...string) (*runconfig.ScriptRunConfig, error) {
+	t.Helper()
+	path := filepath.Join(directory, "job.yaml")
+	write(t, path, text)
+	return runconfig.Load(path, sets)
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
