@@ -114,6 +114,9 @@ func (e *Engine) state(ctx context.Context, id string) (State, error) {
 		s.Phase, s.Paused = phaseOf(st.Status), st.Paused
 		s.ExitCode, s.OOMKilled, s.Error = st.ExitCode, st.OOMKilled, st.Error
 		s.StartedAt, s.FinishedAt = parseTime(st.StartedAt), parseTime(st.FinishedAt)
+		if !s.FinishedAt.IsZero() { // Docker writes a short one's start down after its end
+			s.FinishedAt = later(s.FinishedAt, s.StartedAt)
+		}
 	}
 	return s, nil
 }

@@ -1,0 +1,206 @@
+package container
+
+import (
+	"archive/tar"
+	"bytes"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/runnerml/runner/internal/testenv"
+)
+
+// pushed is an image of size random bytes that is in the registry and nowhere else.
+func (b bench) pushed(t *testing.T, r testenv.ImageRegistry, name string, size int) (ref string) {
+	t.Helper()
+	var tree bytes.Buffer
+	archive := tar.NewWriter(&tree)
+	if err := archive.WriteHeader(&tar.Header{Name: "random", Mode: 0o644, Size: int64(size)}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.CopyN(archive, rand.Reader, int64(size)); err != nil {
+		t.Fatal(err)
+	}
+	if err := archive.Close(); err != nil {
+		t.Fatal(err)
+	}
+	local := b.docker.Image(t, "runner-test/"+strings.ToLower(rand.Text())+":1", &tree)
+	ref = r.Push(local, name)
+	if err := b.RemoveImage(t.Context(), local); err != nil {
+		t.Fatal(err)
+	}
+	return ref
+}
+
+func TestPullAsksForALogin(t *testing.T) {
+	b := newBench(t)
+	r := testenv.Registry(t, true)
+	ref := b.pushed(t, r, "team/secret:1", 100)
+	right := &Auth{Username: r.User, Password: r.Password}
+	wrong := &Auth{Username: r.User, Password: "wr0ng: $ecret"}
+	tests := []struct {
+		name string
+		ref  string
+		auth *Auth
+		want Kind
+	}{
+		{"no login", ref, nil, LoginRequired},
+		{"wrong password", ref, wrong, LoginRefused},
+		{"unknown user", ref, &Auth{Username: "nobody", Password: "wr0ng: $ecret"}, LoginRefused},
+		{"no such tag", r.Addr + "/team/secret:2", right, ImageNotFound},
+		{"no such image", r.Addr + "/team/none:1", right, ImageNotFound},
+		{"no registry", closedPort(t) + "/team/secret:1", right, RegistryUnreachable},
+		{"no such host", "registry.invalid/team/secret:1", nil, RegistryUnreachable},
+		{"no name", "Not A Name", nil, InvalidReference},
+		{"right password", ref, right, ""},
+		{"right password, again", ref, right, ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			image, err := b.Pull(t.Context(), test.ref, test.auth, nil)
+			if KindOf(err) != test.want {
+				t.Fatalf("error %v of kind %q, want %q", err, KindOf(err), test.want)
+			}
+			if err == nil && (!strings.HasPrefix(image.ID, "sha256:") || image.Size < 100 || len(image.Digests) == 0) {
+				t.Errorf("image %+v", image)
+			}
+			if err != nil && (strings.Contains(err.Error(), wrong.Password) || strings.Contains(err.Error(), r.Password)) {
+				t.Errorf("the error tells a password: %v", err)
+			}
+			if e, ok := err.(*Error); ok && e.Hint == "" { //nolint:errorlint // its own
+				t.Errorf("no hint with %v", err)
+			}
+		})
+	}
+}
+
+// closedPort is an address on loopback where nothing listens.
+func closedPort(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	return listener.Addr().String()
+}
+
+func TestPullUsesTheStoredLogin(t *testing.T) {
+	b := newBench(t)
+	r := testenv.Registry(t, true)
+	ref := b.pushed(t, r, "team/stored:1", 100)
+	encoded := base64.StdEncoding.EncodeToString([]byte(r.User + ":" + r.Password))
+	answer, err := json.Marshal(map[string]string{"Username": r.User, "Secret": r.Password})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name   string
+		config string
+		want   Kind
+	}{
+		{"by docker login", fmt.Sprintf(`{"auths": {%q: {"auth": %q}}}`, r.Addr, encoded), ""},
+		{"with a scheme", fmt.Sprintf(`{"auths": {"http://%s/v2/": {"auth": %q}}}`, r.Addr, encoded), ""},
+		{"of another registry", fmt.Sprintf(`{"auths": {"example.com": {"auth": %q}}}`, encoded), LoginRequired},
+		{"in a credential helper", fmt.Sprintf(`{"credHelpers": {%q: "test"}}`, r.Addr), ""},
+		{"in the default helper", `{"credsStore": "test"}`, ""},
+		{"in a helper that is not there", `{"credsStore": "none"}`, LoginRequired},
+		{"in a helper that is no name", `{"credsStore": "../x"}`, Failed},
+		{"in no JSON", `{"auths": `, Failed},
+	}
+	bin := t.TempDir()
+	helper := fmt.Sprintf("#!/bin/sh\nread -r server\n[ \"$1 $server\" = 'get %s' ] || exit 1\ncat <<'END'\n%s\nEND\n", r.Addr, answer)
+	if err := os.WriteFile(filepath.Join(bin, "docker-credential-test"), []byte(helper), 0o700); err != nil { //nolint:gosec // a program
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			dir := t.TempDir()
+			t.Setenv("DOCKER_CONFIG", dir)
+			if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(test.config), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := b.RemoveImage(t.Context(), ref); err != nil {
+				t.Fatal(err)
+			}
+			_, err := b.Pull(t.Context(), ref, nil, nil)
+			if KindOf(err) != test.want {
+				t.Errorf("error %v of kind %q, want %q", err, KindOf(err), test.want)
+			}
+			if err != nil && strings.Contains(err.Error(), r.Password) {
+				t.Errorf("the error tells the password: %v", err)
+			}
+		})
+	}
+}
+
+func TestPullTellsItsProgress(t *testing.T) {
+	b := newBench(t)
+	r := testenv.Registry(t, false)
+	const size = 8 << 20
+	ref := b.pushed(t, r, "team/big:1", size)
+	var seen []Progress
+	if _, err := b.Pull(t.Context(), ref, nil, func(p Progress) { seen = append(seen, p) }); err != nil {
+		t.Fatal(err)
+	}
+	if len(seen) == 0 {
+		t.Fatal("no progress")
+	}
+	last := seen[len(seen)-1]
+	if last.Total < size || last.Done != last.Total || last.Layers != 1 || last.Ready != 1 {
+		t.Errorf("the last progress is %+v, want all of at least %d bytes and 1 of 1 layers", last, size)
+	}
+	between := false
+	for i, p := range seen {
+		if p.Done > p.Total || i > 0 && p.Done < seen[i-1].Done {
+			t.Errorf("progress goes wrong: %+v", seen)
+		}
+		between = between || p.Done > 0 && p.Done < p.Total
+	}
+	if !between {
+		t.Errorf("nothing between the beginning and the end: %+v", seen)
+	}
+}
+
+func TestEnsureImage(t *testing.T) {
+	b := newBench(t)
+	r := testenv.Registry(t, false)
+	ref := b.pushed(t, r, "team/ensured:1", 100)
+	if _, err := b.EnsureImage(t.Context(), ref, Never, nil, nil); KindOf(err) != ImageNotFound {
+		t.Errorf("never: error %v, want that it is not there", err)
+	}
+	if _, err := b.EnsureImage(t.Context(), ref, IfMissing, nil, nil); err != nil {
+		t.Errorf("if missing: %v", err)
+	}
+	told := func(p Progress) { t.Errorf("the registry was asked: %+v", p) }
+	for _, policy := range []Policy{IfMissing, Never, ""} {
+		if _, err := b.EnsureImage(t.Context(), ref, policy, nil, told); err != nil {
+			t.Errorf("%q, and it is there: %v", policy, err)
+		}
+	}
+}
+
+func TestPullsAtOnceAreOne(t *testing.T) {
+	b := newBench(t)
+	r := testenv.Registry(t, false)
+	ref := b.pushed(t, r, "team/once:1", 4<<20)
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			told := false
+			if _, err := b.Pull(t.Context(), ref, nil, func(Progress) { told = true }); err != nil || !told {
+				t.Errorf("error %v, told of progress %v", err, told)
+			}
+		})
+	}
+	all.Wait()
+}
