@@ -88,7 +88,16 @@ func (e Engine) start(ctx context.Context) (gateway string, err error) {
 	if gateway, up := e.runningNetwork(ctx); up { // another process was faster
 		return gateway, nil
 	}
-	if pid := e.pid(); pid != 0 { // ours, and it does not answer
+	if pid := e.pid(); pid != 0 {
+		// Ours, and it does not answer. Others may be using it on a busy machine: it gets time before it is ended.
+		patience, cancel := context.WithTimeout(ctx, 30*time.Second)
+		defer cancel()
+		for patience.Err() == nil {
+			if gateway, up := e.runningNetwork(patience); up {
+				return gateway, nil
+			}
+			_ = pause(patience)
+		}
 		if err := end(ctx, pid, 10*time.Second); err != nil {
 			return "", err
 		}

@@ -70,7 +70,7 @@ func (e Engine) ask(ctx context.Context, method, path string, query url.Values, 
 
 // ping says whether the engine answers.
 func (e Engine) ping(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	return e.ask(ctx, http.MethodGet, "/_ping", nil, nil)
 }
