@@ -144,7 +144,8 @@ func TestEveryWaitingRunHasOneAnswer(t *testing.T) {
 }
 
 // TestHigherPriorityFirst: when a run got something, no run of higher priority
-// that would have fitted into what was free was left waiting.
+// that would have fitted into what was free was left waiting, unless for one that
+// is ahead of both.
 func TestHigherPriorityFirst(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := genScene(t)
@@ -157,7 +158,7 @@ func TestHigherPriorityFirst(t *testing.T) {
 				w := s.want(id)
 				if w.Priority > got.Priority && w.CPUs <= cpus && w.Memory <= mem && w.GPUs <= gpus {
 					// It may itself be kept back for one further ahead.
-					if !keptBack(p, s, w) {
+					if !keptBack(p, before, w) {
 						t.Fatalf("%+v was granted while %+v fits", got, w)
 					}
 				}
@@ -168,7 +169,7 @@ func TestHigherPriorityFirst(t *testing.T) {
 }
 
 // keptBack reports whether a run of the same or higher priority that does not
-// fit waits ahead of w.
+// fit into what is left in s waits ahead of w.
 func keptBack(p queue.Plan, s scene, w queue.Want) bool {
 	cpus, mem, gpus := s.left()
 	for id := range p.Reasons {
