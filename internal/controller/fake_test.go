@@ -28,10 +28,9 @@ type fakeTarget struct {
 }
 
 type fakeAttempt struct {
-	attempt  backends.Attempt
-	o        backends.Observation
-	log      string
-	stopping bool
+	attempt backends.Attempt
+	o       backends.Observation
+	log     string
 }
 
 func newFakeTarget(cpus float64, gpus ...string) *fakeTarget {

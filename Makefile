@@ -1,0 +1,51 @@
+# Runner: the two commands of the README are `make demo` and `make test`.
+
+GO       ?= go
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS  := -s -w -X github.com/runnerml/runner/internal/version.Version=$(VERSION)
+TOOLS    := $(CURDIR)/bin/tools
+LINT     := $(TOOLS)/golangci-lint
+LINT_VERSION := v2.15.0
+SOAK_RUNS ?= 200
+
+.PHONY: build demo test unit lint deps cross bench soak generate clean
+
+build: ## one static binary, bin/runner
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/runner ./cmd/runner
+
+demo: build ## a real training run on this computer, from nothing
+	@sh hack/demo-deps.sh
+	bin/runner submit examples/sklearn/job.yaml
+	@echo
+	bin/runner show @last
+	bin/runner outputs @last
+
+test: deps build cross lint unit ## everything that CI runs; installs what it needs when run as root
+
+deps:
+	$(GO) run ./internal/testenv/cmd/testenv install
+
+unit:
+	$(GO) test -race -timeout 20m ./...
+
+lint: $(LINT)
+	$(LINT) run
+
+$(LINT):
+	GOBIN=$(TOOLS) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+
+cross: ## the platforms that no test runs on must compile
+	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) build -o bin/runner-linux-arm64 ./cmd/runner
+	CGO_ENABLED=0 GOOS=darwin GOARCH=arm64 $(GO) build -o bin/runner-darwin-arm64 ./cmd/runner
+
+bench: build ## ratios to the bare tools, measured in the same run
+	$(GO) run ./internal/bench
+
+soak: build deps ## the kill test at its full count
+	RUNNER_SOAK_RUNS=$(SOAK_RUNS) $(GO) test -count=1 -timeout 60m -run TestKill -v ./internal/killtest/
+
+generate:
+	$(GO) generate ./...
+
+clean:
+	rm -rf bin
