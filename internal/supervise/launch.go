@@ -87,6 +87,13 @@ type Status struct {
 	Signal   string `json:"signal,omitempty"`
 	Message  string `json:"message,omitempty"`
 	Rebooted bool   `json:"rebooted,omitempty"`
+	// Terminated: the supervisor itself was told to end (SIGTERM) before the
+	// process ended and nobody had asked for it with Stop: the machine is
+	// being shut down, or somebody is ending what runs on it.
+	Terminated bool `json:"terminated,omitempty"`
 	// LogBytes in the log so far.
 	LogBytes int64 `json:"log_bytes"`
+	// LogDropped are bytes of output that are not in the log: over MaxLog, or
+	// written while the disk was full.
+	LogDropped int64 `json:"log_dropped,omitempty"`
 }

@@ -1,0 +1,106 @@
+package supervise
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+
+	"golang.org/x/sys/unix"
+)
+
+// copyBuffer is how much of a log is in memory at once.
+const copyBuffer = 256 << 10
+
+// mainLog writes a log to stdout, and ends when nobody reads it any more.
+func mainLog(args []string, stdout io.Writer) error {
+	flags := flag.NewFlagSet("log", flag.ContinueOnError)
+	offset := flags.Int64("offset", 0, "")
+	follow := flags.Bool("follow", false, "")
+	dir, err := parse(flags, args)
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
+	defer stop()
+	if *follow {
+		if f, ok := stdout.(*os.File); ok {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithCancel(ctx)
+			defer cancel()
+			go func() {
+				waitUnread(int(f.Fd()))
+				cancel()
+			}()
+		}
+	}
+	r, err := OpenLog(ctx, dir, *offset, *follow)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = r.Close() }() // only read
+	// Without the two types' short cuts: they would not use our buffer.
+	_, err = io.CopyBuffer(struct{ io.Writer }{stdout}, struct{ io.Reader }{r}, make([]byte, copyBuffer))
+	if ctx.Err() != nil {
+		return nil // cut off is a way to end
+	}
+	return err
+}
+
+// waitUnread waits until the reader of a pipe or socket is gone: while a log
+// is silent, no write would tell. Where there is no such thing it waits for ever.
+func waitUnread(fd int) {
+	for {
+		fds := []unix.PollFd{{Fd: int32(fd)}}
+		n, err := unix.Poll(fds, -1)
+		if n > 0 && fds[0].Revents&(unix.POLLERR|unix.POLLHUP) != 0 {
+			return
+		}
+		if err != nil && err != unix.EINTR { //nolint:errorlint // a plain number from the kernel
+			select {}
+		}
+	}
+}
+
+// mainDigest says which program this is, so that a copy of it can be checked.
+func mainDigest(stdout io.Writer) error {
+	digest, err := ownDigest()
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(stdout, digest)
+	return err
+}
+
+func ownDigest() (string, error) {
+	f, err := openSelf()
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = f.Close() }() // only read
+	return digestOf(f)
+}
+
+func digestOf(r io.Reader) (string, error) {
+	h := sha256.New()
+	if _, err := io.Copy(h, r); err != nil {
+		return "", fmt.Errorf("digest of this program: %w", err)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// openSelf opens the program that runs, also when its file was replaced.
+func openSelf() (*os.File, error) {
+	if f, err := os.Open("/proc/self/exe"); err == nil {
+		return f, nil
+	}
+	path, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	return os.Open(path)
+}

@@ -1,0 +1,98 @@
+package supervise
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+)
+
+// StatusOf says what is known of the process of one directory of this computer.
+// It never fails: what cannot be read is Lost, with a message.
+func StatusOf(dir string) Status {
+	s := look(dir)
+	if info, err := os.Stat(filepath.Join(dir, LogFile)); err == nil {
+		s.LogBytes = info.Size()
+	}
+	return s
+}
+
+// StatusAll asks for many directories; the answer has the same order.
+func StatusAll(dirs []string) []Status {
+	out := make([]Status, len(dirs))
+	for i, dir := range dirs {
+		out[i] = StatusOf(dir)
+	}
+	return out
+}
+
+func look(dir string) Status {
+	var s Status
+	startErr := readStarted(dir, &s)
+	endErr := readEnded(dir, &s)
+	if endErr == nil {
+		s.Phase = Ended
+		return s
+	}
+	lives, lockErr := held(dir)
+	if lives {
+		s.Phase = Running
+		if startErr != nil && !errors.Is(startErr, os.ErrNotExist) {
+			s.Message = startErr.Error()
+		}
+		return s
+	}
+	// It may have ended between our two questions; and only now, that no
+	// supervisor is there, what its files say is final.
+	s = Status{}
+	startErr = readStarted(dir, &s)
+	endErr = readEnded(dir, &s)
+	switch {
+	case endErr == nil:
+		s.Phase = Ended
+	case !errors.Is(endErr, os.ErrNotExist):
+		s.Phase, s.Message = Lost, endErr.Error()
+	case lockErr != nil:
+		s.Phase, s.Message = Lost, lockErr.Error()
+	case startErr == nil:
+		s.Phase = Lost
+		s.Rebooted = s.BootID != "" && s.BootID != bootID()
+		s.Message = "its supervisor is gone and nothing says how it ended"
+		if s.Rebooted {
+			s.Message = "the machine was started anew while it ran"
+		}
+	case errors.Is(startErr, os.ErrNotExist):
+		s.Phase = Absent
+	default:
+		s.Phase, s.Message = Lost, startErr.Error()
+	}
+	return s
+}
+
+func readStarted(dir string, s *Status) error {
+	var st started
+	if err := readState(dir, startedFile, &st); err != nil {
+		return err
+	}
+	if st.Mark == "" || st.StartedAt.IsZero() {
+		return errors.New(startedFile + " is damaged: it says nothing")
+	}
+	s.Mark, s.PID, s.BootID, s.Node, s.StartedAt = st.Mark, st.PID, st.BootID, st.Node, st.StartedAt
+	s.Message = st.Message
+	return nil
+}
+
+func readEnded(dir string, s *Status) error {
+	var e ended
+	if err := readState(dir, endedFile, &e); err != nil {
+		return err
+	}
+	if e.Cause == "" || e.EndedAt.IsZero() {
+		return errors.New(endedFile + " is damaged: it says nothing")
+	}
+	s.EndedAt, s.Cause, s.ExitCode, s.Signal = e.EndedAt, e.Cause, e.ExitCode, e.Signal
+	s.Terminated, s.LogDropped = e.Terminated, e.LogDropped
+	if e.Message != "" {
+		s.Message = e.Message
+	}
+	return nil
+}
