@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -216,14 +215,22 @@ func (i *importing) fill(b []byte) error {
 }
 
 func (i *importing) number(limit uint64) (uint64, error) {
-	n, err := binary.ReadUvarint(i.in)
-	if err != nil {
-		return 0, ended(err)
+	var n uint64
+	for shift := 0; shift < 64; shift += 7 {
+		c, err := i.in.ReadByte()
+		if err != nil {
+			return 0, ended(err)
+		}
+		n |= uint64(c&0x7f) << shift
+		if c >= 0x80 {
+			continue
+		}
+		if n > limit {
+			break
+		}
+		return n, nil
 	}
-	if n > limit {
-		return 0, &StreamError{Reason: fmt.Sprintf("number %d is over the limit of %d", n, limit)}
-	}
-	return n, nil
+	return 0, &StreamError{Reason: fmt.Sprintf("a number is over the limit of %d", limit)}
 }
 
 // ended makes an early end of the stream say so.

@@ -1,0 +1,168 @@
+package snapshot_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// sourceTree makes the tree of the performance bounds: 20,000 files, 200 MB, in
+// 200 directories; source-like text, and every tenth file data that does not
+// shrink.
+func sourceTree(b *testing.B) string {
+	b.Helper()
+	const dirs, perDir, meanSize = 200, 100, 10_000
+	r := rand.New(rand.NewPCG(1, 2))
+	words := make([]string, 5000)
+	for i := range words {
+		words[i] = fmt.Sprintf("%x", r.Uint64()>>(8*r.IntN(7)))
+	}
+	src := filepath.Join(b.TempDir(), "src")
+	var content []byte
+	for d := range dirs {
+		dir := filepath.Join(src, fmt.Sprintf("pkg%d/mod%d", d/20, d))
+		must(b, os.MkdirAll(dir, 0o755))
+		for f := range perDir {
+			size := meanSize/5 + r.IntN(meanSize*8/5)
+			content = content[:0]
+			for len(content) < size {
+				if f%10 == 0 {
+					content = append(content, byte(r.Uint32()))
+				} else {
+					content = append(append(content, words[r.IntN(len(words))]...), ' ')
+				}
+			}
+			must(b, os.WriteFile(filepath.Join(dir, fmt.Sprintf("file%d.py", f)), content, 0o644))
+		}
+	}
+	return src
+}
+
+func smallTree(b *testing.B) string {
+	b.Helper()
+	src := b.TempDir()
+	for i := range 10 {
+		must(b, os.WriteFile(filepath.Join(src, fmt.Sprintf("file%d.py", i)), fmt.Appendf(nil, "%0*d", 3000, i), 0o644))
+	}
+	return src
+}
+
+// timed runs a shell pipeline and says how long it took.
+func timed(b *testing.B, script string, args ...string) time.Duration {
+	b.Helper()
+	cmd := exec.Command("bash", append([]string{"-o", "pipefail", "-c", script, "bash"}, args...)...)
+	begun := time.Now()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		b.Fatalf("%s: %v: %s", script, err, out)
+	}
+	return time.Since(begun)
+}
+
+func needTools(b *testing.B, names ...string) {
+	b.Helper()
+	for _, name := range names {
+		if _, err := exec.LookPath(name); err != nil {
+			b.Skipf("%s is not installed: nothing to compare with", name)
+		}
+	}
+}
+
+// BenchmarkTake20kFirst compares a first picture with tar | zstd -1 in the same
+// run. Bound: ratio at most 1.5.
+func BenchmarkTake20kFirst(b *testing.B) {
+	needTools(b, "tar", "zstd")
+	src := sourceTree(b)
+	archive := filepath.Join(b.TempDir(), "archive")
+	timed(b, `tar -C "$1" -c . | zstd -q -1 > "$2"`, src, archive) // both then find the files in memory
+	var ours, theirs time.Duration
+	for b.Loop() {
+		must(b, os.Remove(archive))
+		theirs += timed(b, `tar -C "$1" -c . | zstd -q -1 > "$2"`, src, archive)
+		dir := filepath.Join(b.TempDir(), "objects")
+		begun := time.Now()
+		take(b, openStore(b, dir), src)
+		ours += time.Since(begun)
+		must(b, os.RemoveAll(dir))
+	}
+	report(b, ours, theirs)
+}
+
+// BenchmarkTake20kUnchanged compares a second picture of an unchanged tree with
+// rsync finding nothing to do. Bound: ratio at most 0.5.
+func BenchmarkTake20kUnchanged(b *testing.B) {
+	needTools(b, "rsync")
+	src := sourceTree(b)
+	dir, copied := filepath.Join(b.TempDir(), "objects"), filepath.Join(b.TempDir(), "copy")
+	timed(b, `rsync -a "$1/" "$2/"`, src, copied)
+	waitUntilReused(b, openStore(b, dir), src, 20_000)
+	var ours, theirs time.Duration
+	for b.Loop() {
+		theirs += timed(b, `rsync -a "$1/" "$2/"`, src, copied)
+		begun := time.Now()
+		snap := take(b, openStore(b, dir), src)
+		ours += time.Since(begun)
+		if snap.Reused != snap.Files {
+			b.Fatalf("only %d of %d files reused", snap.Reused, snap.Files)
+		}
+	}
+	report(b, ours, theirs)
+}
+
+func report(b *testing.B, ours, theirs time.Duration) {
+	b.Helper()
+	n := float64(b.N) * float64(time.Millisecond)
+	b.ReportMetric(float64(ours)/n, "ours-ms")
+	b.ReportMetric(float64(theirs)/n, "theirs-ms")
+	b.ReportMetric(float64(ours)/float64(theirs), "ratio")
+}
+
+func BenchmarkUnpack20k(b *testing.B) {
+	s := newStore(b)
+	snap := take(b, s, sourceTree(b))
+	b.SetBytes(snap.Bytes)
+	for b.Loop() {
+		dst := filepath.Join(b.TempDir(), "out")
+		must(b, s.Unpack(b.Context(), snap.ID, dst, nil))
+		b.StopTimer()
+		must(b, os.RemoveAll(dst))
+		b.StartTimer()
+	}
+}
+
+// The small ones are on the way from submit to the script's first line; each
+// begins with a process that has just started.
+func BenchmarkTakeSmallFirst(b *testing.B) {
+	src := smallTree(b)
+	for b.Loop() {
+		dir := filepath.Join(b.TempDir(), "objects")
+		take(b, openStore(b, dir), src)
+		b.StopTimer()
+		must(b, os.RemoveAll(dir))
+		b.StartTimer()
+	}
+}
+
+func BenchmarkTakeSmallUnchanged(b *testing.B) {
+	src, dir := smallTree(b), filepath.Join(b.TempDir(), "objects")
+	waitUntilReused(b, openStore(b, dir), src, 10)
+	for b.Loop() {
+		take(b, openStore(b, dir), src)
+	}
+}
+
+func BenchmarkUnpackSmall(b *testing.B) {
+	dir := filepath.Join(b.TempDir(), "objects")
+	snap := take(b, openStore(b, dir), smallTree(b))
+	for b.Loop() {
+		dst := filepath.Join(b.TempDir(), "out")
+		s := openStore(b, dir)
+		must(b, s.Unpack(b.Context(), snap.ID, dst, nil))
+		b.StopTimer()
+		must(b, os.RemoveAll(dst))
+		b.StartTimer()
+	}
+}

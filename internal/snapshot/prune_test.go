@@ -1,0 +1,108 @@
+package snapshot_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/runnerml/runner/internal/snapshot"
+)
+
+func keepAll(snapshot.ID) bool  { return true }
+func keepNone(snapshot.ID) bool { return false }
+
+func only(ids ...snapshot.ID) func(snapshot.ID) bool {
+	return func(id snapshot.ID) bool {
+		for _, k := range ids {
+			if k == id {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+func prune(t testing.TB, s *snapshot.Store, keep func(snapshot.ID) bool, dry bool) snapshot.PruneStats {
+	t.Helper()
+	stats, err := s.Prune(t.Context(), keep, dry)
+	must(t, err)
+	return stats
+}
+
+func TestPrune(t *testing.T) {
+	src := t.TempDir()
+	dir := filepath.Join(t.TempDir(), "objects")
+	s := openStore(t, dir)
+	tree{"shared": strings.Repeat("shared ", 1000), "old": noise(1, 200_000)}.write(t, src)
+	old := take(t, s, src)
+	must(t, os.Remove(filepath.Join(src, "old")))
+	tree{"new": "new"}.write(t, src)
+	kept := take(t, s, src)
+	before := read(t, dir)
+
+	dry := prune(t, s, only(kept.ID), true)
+	same(t, "store after a dry run", before, read(t, dir))
+	done := prune(t, s, only(kept.ID), false)
+	same(t, "what the dry run foretold", dry, done)
+	if done.Snapshots != 1 || done.Blobs != 1 || done.Packs != 1 || done.Bytes < 200_000 {
+		t.Errorf("stats %+v, want the one old snapshot and its blob of 200 kB gone", done)
+	}
+	same(t, "old is there", false, s.Has(old.ID))
+	same(t, "kept", read(t, src), unpack(t, s, kept.ID))
+	same(t, "second prune", snapshot.PruneStats{}, prune(t, s, only(kept.ID), false))
+
+	prune(t, s, keepNone, false)
+	same(t, "packs after all is gone", 0, countFiles(t, filepath.Join(dir, "packs")))
+	fresh := take(t, s, src)
+	same(t, "taken again", read(t, src), unpack(t, s, fresh.ID))
+}
+
+func TestPruneForgetsSourcesThatAreGone(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "objects")
+	s := openStore(t, dir)
+	here, gone := t.TempDir(), filepath.Join(t.TempDir(), "gone")
+	tree{"a": "1"}.write(t, here)
+	tree{"a": "1"}.write(t, gone)
+	take(t, s, here)
+	take(t, s, gone)
+	must(t, os.RemoveAll(gone))
+	prune(t, s, keepAll, false)
+	same(t, "remembered sources", 1, countFiles(t, filepath.Join(dir, "sources")))
+}
+
+func TestPruneJoinsSmallPacks(t *testing.T) {
+	src := t.TempDir()
+	dir := filepath.Join(t.TempDir(), "objects")
+	s := openStore(t, dir)
+	var last snapshot.Snapshot
+	for i := range 20 {
+		tree{fmt.Sprintf("f%d", i): fmt.Sprintf("content %d", i)}.write(t, src)
+		last = take(t, s, src)
+	}
+	if packs := countFiles(t, filepath.Join(dir, "packs")); packs < 20 {
+		t.Fatalf("only %d packs", packs)
+	}
+	prune(t, s, keepAll, false)
+	same(t, "packs", 1, countFiles(t, filepath.Join(dir, "packs")))
+	same(t, "last", read(t, src), unpack(t, s, last.ID))
+	waitUntilReused(t, s, src, 20)
+}
+
+func TestRemove(t *testing.T) {
+	src := t.TempDir()
+	tree{"a": "1"}.write(t, src)
+	s := newStore(t)
+	snap := take(t, s, src)
+	must(t, s.Remove(t.Context(), snap.ID))
+	if err := s.Remove(t.Context(), snap.ID); !errors.Is(err, snapshot.ErrNotFound) {
+		t.Errorf("second remove: %v", err)
+	}
+	if err := s.Unpack(t.Context(), snap.ID, filepath.Join(t.TempDir(), "x"), nil); !errors.Is(err, snapshot.ErrNotFound) {
+		t.Errorf("unpack of a removed one: %v", err)
+	}
+	same(t, "same ID again", snap.ID, take(t, s, src).ID)
+	same(t, "unpacked", read(t, src), unpack(t, s, snap.ID))
+}
