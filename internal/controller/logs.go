@@ -79,6 +79,10 @@ type logReader struct {
 	home    bool // current is the artifact: complete
 }
 
+// Position is the attempt whose log this is, and the offset in it of the next
+// byte, so that a reader that was cut off can go on at the right place.
+func (l *logReader) Position() (attempt int, offset int64) { return l.attempt, l.offset }
+
 // begin finds the offset that Tail and Since ask for.
 func (l *logReader) begin(r *run.Run) error {
 	if l.q.Tail < 0 && l.q.Since.IsZero() || l.q.Offset > 0 || l.attempt > len(r.Attempts) {

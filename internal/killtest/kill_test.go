@@ -1,0 +1,300 @@
+package killtest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/runnerml/runner/internal/run"
+	"github.com/runnerml/runner/internal/testenv"
+)
+
+// fate is how a run is meant to end.
+type fate struct {
+	last    string // the script's last command
+	outcome run.Outcome
+	code    int
+}
+
+var fates = []fate{
+	{"exit 0", run.OutcomeCompleted, 0},
+	{"exit 3", run.OutcomeScriptFailed, 3},
+	{"exit 0", run.OutcomeCompleted, 0},
+	{"kill -SEGV $$", run.OutcomeScriptFailed, 128 + int(syscall.SIGSEGV)},
+}
+
+const logLines = 40
+
+// house is the world of one kill test.
+type house struct {
+	t      *testing.T
+	bin    string
+	home   string
+	starts string // a file per run; one line per start of its script
+	env    []string
+	engine testenv.Engine
+	kills  atomic.Int64
+}
+
+func TestKill(t *testing.T) {
+	engine := testenv.Docker(t)
+	runs := 24
+	if n, err := strconv.Atoi(os.Getenv("RUNNER_SOAK_RUNS")); err == nil {
+		runs = n
+	}
+	h := newHouse(t, engine)
+	killing, stop := context.WithCancel(t.Context())
+	var killer sync.WaitGroup
+	killer.Go(func() { h.kill(killing) })
+
+	want := map[string]fate{}
+	for i := range runs {
+		f := fates[i%len(fates)]
+		want[h.submit(i, f)] = f
+	}
+	h.waitAll(want)
+	stop()
+	killer.Wait()
+	t.Logf("%d runs, the agent was killed %d times", runs, h.kills.Load())
+	if h.kills.Load() < int64(runs)/8 {
+		t.Errorf("the agent was killed only %d times: this test proved little", h.kills.Load())
+	}
+	for id, f := range want {
+		h.check(id, f)
+	}
+	h.checkNothingIsLeft()
+}
+
+func newHouse(t *testing.T, engine testenv.Engine) *house {
+	h := &house{t: t, home: t.TempDir(), starts: t.TempDir(), engine: engine}
+	h.bin = filepath.Join(t.TempDir(), "runner")
+	build := exec.Command("go", "build", "-o", h.bin, "github.com/runnerml/runner/cmd/runner")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	h.env = append(os.Environ(), "RUNNER_HOME="+h.home, "DOCKER_HOST="+engine.Host, "RUNNER_SERVER=", "RUNNER_AGENT_IDLE=20s")
+	t.Cleanup(func() {
+		if out, err := h.runner("agent", "stop"); err != nil {
+			t.Logf("agent stop: %v\n%s", err, out)
+		}
+		if t.Failed() {
+			if log, err := os.ReadFile(filepath.Join(h.home, "agent.log")); err == nil {
+				t.Logf("agent.log, its end:\n%s", log[max(0, len(log)-8000):])
+			}
+		}
+	})
+	return h
+}
+
+// runner runs one command of the command line; the agent may die under it.
+func (h *house) runner(args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, h.bin, args...)
+	cmd.Env = h.env
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		err = fmt.Errorf("runner %s: %w\n%s", strings.Join(args, " "), err, stderr.String())
+	}
+	return string(out), err
+}
+
+func (h *house) submit(i int, f fate) string {
+	h.t.Helper()
+	script := fmt.Sprintf(`echo start >> %[1]s/$RUNNER_RUN_ID
+i=0; while [ $i -lt %[2]d ]; do i=$((i+1)); echo line $i; sleep 0.005; done
+printf 'result of %[3]d' > outputs/result
+%[4]s`, h.starts, logLines, i, f.last)
+	src := h.t.TempDir()
+	if err := os.WriteFile(filepath.Join(src, "script.sh"), []byte(script), 0o600); err != nil {
+		h.t.Fatal(err)
+	}
+	spec := fmt.Sprintf("experiment: kill\ndisplay_name: \"%d\"\ncommand: sh script.sh\nresources: {cpus: 0.5}\n", i)
+	if i%2 == 1 {
+		spec += fmt.Sprintf("environment: {docker: {image: %q, volumes: [%q]}}\n", h.engine.Base, h.starts+":"+h.starts)
+	}
+	path := filepath.Join(src, "job.yaml")
+	if err := os.WriteFile(path, []byte(spec), 0o600); err != nil {
+		h.t.Fatal(err)
+	}
+	out, err := h.runner("submit", "--detach", path)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return strings.TrimSpace(out)
+}
+
+// kill kills the agent now and then, and has the next command start another.
+func (h *house) kill(ctx context.Context) {
+	for {
+		pause := time.Duration(rand.IntN(600)) * time.Millisecond
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+		for _, pid := range h.processes(func(_ string, argv []string) bool {
+			return len(argv) > 1 && argv[0] == h.bin && argv[1] == "agent"
+		}) {
+			if syscall.Kill(pid, syscall.SIGKILL) == nil {
+				h.kills.Add(1)
+			}
+		}
+		if _, err := h.runner("ps", "--limit", "1", "-o", "json"); err != nil {
+			h.t.Error(err)
+			return
+		}
+	}
+}
+
+// processes are those of this house that match.
+func (h *house) processes(match func(environ string, argv []string) bool) []int {
+	dirs, _ := filepath.Glob("/proc/[0-9]*")
+	var pids []int
+	for _, dir := range dirs {
+		environ, err := os.ReadFile(filepath.Join(dir, "environ"))
+		if err != nil || !strings.Contains(string(environ), h.home) && !strings.Contains(string(environ), h.starts) {
+			continue
+		}
+		cmdline, err := os.ReadFile(filepath.Join(dir, "cmdline"))
+		if err != nil || len(cmdline) == 0 { // a zombie has none
+			continue
+		}
+		argv := strings.Split(strings.TrimSuffix(string(cmdline), "\x00"), "\x00")
+		pid, err := strconv.Atoi(filepath.Base(dir))
+		if err == nil && match(string(environ), argv) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+func (h *house) waitAll(want map[string]fate) {
+	h.t.Helper()
+	deadline := time.Now().Add(time.Duration(60+5*len(want)) * time.Second)
+	for {
+		out, err := h.runner("ps", "--all", "-o", "json", "--limit", "0")
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		var runs []run.Run
+		if err := json.Unmarshal([]byte(out), &runs); err != nil {
+			h.t.Fatalf("ps -o json: %v\n%s", err, out)
+		}
+		if len(runs) != len(want) {
+			h.t.Fatalf("%d runs were submitted, there are %d", len(want), len(runs))
+		}
+		open := 0
+		for _, r := range runs {
+			if !r.State.Ended() {
+				open++
+			}
+		}
+		if open == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			h.t.Fatalf("%d of %d runs have not ended:\n%s", open, len(runs), out)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+// check looks at one ended run.
+func (h *house) check(id string, f fate) {
+	h.t.Helper()
+	out, err := h.runner("show", id, "-o", "json")
+	if err != nil {
+		h.t.Error(err)
+		return
+	}
+	var r run.Run
+	if err := json.Unmarshal([]byte(out), &r); err != nil {
+		h.t.Errorf("show %s: %v", id, err)
+		return
+	}
+	if r.Outcome == nil || *r.Outcome != f.outcome || r.ExitCode == nil || *r.ExitCode != f.code || len(r.Attempts) != 1 {
+		h.t.Errorf("%s (%s) should have ended %s with %d in one attempt:\n%s", id, r.DisplayName, f.outcome, f.code, out)
+	}
+	if starts, _ := os.ReadFile(filepath.Join(h.starts, id)); string(starts) != "start\n" {
+		h.t.Errorf("%s was started %d times", id, strings.Count(string(starts), "start"))
+	}
+	var want strings.Builder
+	for i := range logLines {
+		fmt.Fprintf(&want, "line %d\n", i+1)
+	}
+	if log, err := h.runner("logs", id); err != nil || !strings.HasPrefix(log, want.String()) {
+		h.t.Errorf("log of %s is not complete (%v):\n%s", id, err, log)
+	}
+	result := filepath.Join(h.home, "runs", id, "attempts", "1", "outputs", "result")
+	if data, err := os.ReadFile(result); err != nil || string(data) != "result of "+r.DisplayName {
+		h.t.Errorf("output of %s: %q, %v", id, data, err)
+	}
+}
+
+// checkNothingIsLeft looks for processes, containers, temporary directories
+// and locks that no run needs any more.
+func (h *house) checkNothingIsLeft() {
+	h.t.Helper()
+	var left []string
+	deadline := time.Now().Add(15 * time.Second)
+	for {
+		if left = h.leftovers(); len(left) == 0 || time.Now().After(deadline) {
+			break
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	for _, l := range left {
+		h.t.Errorf("left behind: %s", l)
+	}
+}
+
+func (h *house) leftovers() []string {
+	var left []string
+	for _, pid := range h.processes(func(_ string, argv []string) bool {
+		return len(argv) < 2 || argv[0] != h.bin || argv[1] != "agent"
+	}) {
+		cmdline, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		left = append(left, fmt.Sprintf("process %d %q", pid, cmdline))
+	}
+	out, err := h.engine.Command(h.t.Context(), "ps", "-a", "--filter", "label=dev.runner.run", "--format", "{{.Names}}").Output()
+	if err != nil {
+		left = append(left, err.Error())
+	}
+	for _, name := range strings.Fields(string(out)) {
+		if strings.Contains(name, "kill-") {
+			left = append(left, "container "+name)
+		}
+	}
+	err = filepath.WalkDir(h.home, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name := e.Name()
+		inAttempt := strings.Contains(path, string(filepath.Separator)+"attempts"+string(filepath.Separator))
+		switch {
+		case strings.Contains(name, ".tmp"), inAttempt && (name == "work" || name == "sup" || name == "lock"):
+			left = append(left, path)
+		}
+		return nil
+	})
+	if err != nil {
+		left = append(left, err.Error())
+	}
+	return left
+}
