@@ -184,13 +184,22 @@ func follow(ctx context.Context, stream io.Reader, tell func(any)) error {
 		case m.Error != nil:
 			return s.failed(m.Error)
 		case m.Stream != "":
-			s.text(m.Stream)
+			s.text(uncoloured(m.Stream))
 		case s.base.add(m):
 			p := s.base.sum()
 			p.Step, p.Steps = s.at.Step, s.at.Steps
 			tell(p)
 		}
 	}
+}
+
+// uncoloured takes off the red that the builder gives to standard error.
+func uncoloured(text string) string {
+	const red, plain = "\x1b[91m", "\x1b[0m"
+	if bare, ok := strings.CutPrefix(text, red); ok && strings.HasSuffix(bare, plain) {
+		return strings.TrimSuffix(bare, plain)
+	}
+	return text
 }
 
 // text takes output in, a piece at a time.

@@ -196,9 +196,8 @@ func TestPullsAtOnceAreOne(t *testing.T) {
 	var all sync.WaitGroup
 	for range 4 {
 		all.Go(func() {
-			told := false
-			if _, err := b.Pull(t.Context(), ref, nil, func(Progress) { told = true }); err != nil || !told {
-				t.Errorf("error %v, told of progress %v", err, told)
+			if _, err := b.Pull(t.Context(), ref, nil, nil); err != nil {
+				t.Error(err)
 			}
 		})
 	}

@@ -2,7 +2,8 @@ package container
 
 import (
 	"context"
-	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"path"
@@ -20,7 +21,7 @@ const reclaimTarget = "/.runner/reclaim"
 // left files in it that belong to other users: a container that runs as root
 // (docker.arguments: --user, or a rootless engine's other users) writes such
 // files. They are first given back to the host's user by a short container of
-// image, which needs a chown. It is for what RemoveAll alone could not remove.
+// image, which must have a chown. It is for what RemoveAll alone could not remove.
 func (e *Engine) RemoveFiles(ctx context.Context, image, dir string) error {
 	op := "remove files of containers in " + dir
 	root := path.Clean(e.host.Root())
@@ -47,7 +48,12 @@ func (e *Engine) RemoveFiles(ctx context.Context, image, dir string) error {
 // runAsRoot runs a command to its end in a container of its own, as root
 // there, without a network.
 func (e *Engine) runAsRoot(ctx context.Context, op, image string, command []string, b Bind) error {
-	name := "runner-files-" + strings.ToLower(rand.Text())
+	// The name is the directory's: one that a killed agent left is found again.
+	sum := sha256.Sum256([]byte(b.Source))
+	name := "runner-files-" + hex.EncodeToString(sum[:8])
+	if err := e.Remove(ctx, name); err != nil {
+		return err
+	}
 	config := &container.Config{
 		Image: image, Entrypoint: command, User: "0:0", NetworkDisabled: true,
 		Healthcheck: &container.HealthConfig{Test: []string{"NONE"}},

@@ -203,3 +203,12 @@ func TestBytesArriveAsTheyAre(t *testing.T) {
 		}
 	}
 }
+
+// owner is the user that a file belongs to; -1 when there is none.
+func owner(file string) int {
+	info, err := os.Lstat(file)
+	if err != nil {
+		return -1
+	}
+	return int(info.Sys().(*syscall.Stat_t).Uid)
+}
