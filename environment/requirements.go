@@ -100,7 +100,7 @@ func classify(text string) (requirement, error) {
 		}
 	}
 	if !strings.HasPrefix(text, "-") {
-		return requirement{text: text}, localProblem(text)
+		return requirement{text: strings.Join(strings.Fields(text), " ")}, localProblem(text)
 	}
 	option, value := splitOption(text)
 	needs := func() error {
@@ -167,7 +167,8 @@ func localProblem(text string) error {
 		return nil
 	case requirementPattern.MatchString(text):
 		return nil
-	case strings.HasSuffix(text, ".whl"), strings.HasSuffix(text, ".tar.gz"), strings.Contains(text, "/"):
+	case strings.HasSuffix(text, ".whl"), strings.HasSuffix(text, ".tar.gz"),
+		strings.Contains(text, "/") && !strings.ContainsAny(text, " ;"):
 		return localError(text)
 	default:
 		return fmt.Errorf("%q is no requirement: write for example numpy==1.26.4", text)

@@ -21,7 +21,8 @@ func (d *Document) Set(assignment string) error {
 	}
 	path, text, ok := strings.Cut(assignment, "=")
 	if quote := strings.Index(path, `["`); ok && quote >= 0 {
-		if end := strings.Index(assignment, `"]`); end > quote {
+		if length := strings.Index(assignment[quote+2:], `"]`); length >= 0 {
+			end := quote + 2 + length
 			var rest string
 			rest, text, ok = strings.Cut(assignment[end:], "=")
 			path = assignment[:end] + rest
@@ -59,12 +60,12 @@ func splitPath(path string) ([]step, error) {
 	for rest := strings.TrimSpace(path); rest != ""; {
 		switch {
 		case strings.HasPrefix(rest, `["`):
-			end := strings.Index(rest, `"]`)
-			if end < 0 {
+			name, after, closed := strings.Cut(rest[2:], `"]`)
+			if !closed {
 				return nil, fmt.Errorf("%q has an open bracket", path)
 			}
-			steps = append(steps, step{name: rest[2:end]})
-			rest = rest[end+2:]
+			steps = append(steps, step{name: name})
+			rest = after
 		case rest[0] == '[':
 			end := strings.IndexByte(rest, ']')
 			if end < 0 {
