@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/runnerml/runner/internal/run"
@@ -129,7 +128,7 @@ func (s *Store) Sealed(ctx context.Context, id string) (map[string][]byte, error
 			var name string
 			var value sql.RawBytes
 			err := rows.Scan(&name, &value)
-			sealed[name] = slices.Clone(value)
+			sealed[name] = append([]byte{}, value...)
 			return err
 		}, "SELECT name, sealed FROM secrets WHERE run = ?", n)
 	})
