@@ -26,7 +26,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // house is a RUNNER_HOME whose agents come and go.
 type house struct {
-	t      *testing.T
+	t      testing.TB
 	home   string
 	target *fakeTarget
 	source snapshot.ID
@@ -34,7 +34,7 @@ type house struct {
 	c      *Controller
 }
 
-func newHouse(t *testing.T, target *fakeTarget) *house {
+func newHouse(t testing.TB, target *fakeTarget) *house {
 	h := &house{t: t, home: t.TempDir(), target: target}
 	h.open()
 	src := t.TempDir()

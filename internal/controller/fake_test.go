@@ -25,6 +25,8 @@ type fakeTarget struct {
 	block    chan struct{} // Prepare waits for it, when set
 	changed  func(backends.Ref)
 	released []backends.Ref
+	// endAtOnce: scripts end as they start.
+	endAtOnce bool
 }
 
 type fakeAttempt struct {
@@ -105,6 +107,11 @@ func (b fakeBackend) Start(_ context.Context, a backends.Attempt) (backends.Hand
 		b.t.attempts[ref] = &fakeAttempt{attempt: a, o: backends.Observation{
 			Phase: backends.Running, Handle: "h", Node: "here", StartedAt: time.Now(),
 		}}
+		if b.t.endAtOnce {
+			code := 0
+			o := &b.t.attempts[ref].o
+			o.Phase, o.Outcome, o.ExitCode, o.EndedAt = backends.Ended, run.OutcomeCompleted, &code, time.Now()
+		}
 	}
 	return "h", nil
 }
