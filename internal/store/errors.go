@@ -118,10 +118,15 @@ func (e *ChangeError) Unwrap() error { return e.Err }
 // code returns the primary SQLite result code in err, or 0.
 func code(err error) int {
 	var se *sqlite.Error
-	if errors.As(err, &se) {
-		return se.Code() & 0xff
+	if !errors.As(err, &se) {
+		return 0
 	}
-	return 0
+	if se.Code() == sqlite3.SQLITE_IOERR_SHMSIZE {
+		// The shared memory's file could not grow: SQLite's word for a full
+		// disk when it has nothing open yet.
+		return sqlite3.SQLITE_FULL
+	}
+	return se.Code() & 0xff
 }
 
 // fatal tells errors after which the whole transaction must go: SQLite may

@@ -1,0 +1,109 @@
+//go:build linux
+
+package store_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/runnerml/runner/internal/run"
+	"github.com/runnerml/runner/internal/store"
+)
+
+// tinyDisk mounts a file system of so many KiB.
+func tinyDisk(t *testing.T, kib int) string {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("SKIPPED: mounting a small file system needs root")
+	}
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%dk", kib)); err != nil {
+		if errors.Is(err, unix.EPERM) {
+			t.Skip("SKIPPED: not allowed to mount here")
+		}
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+// TestFullDisk fills the disk with runs until one does not fit: that call
+// fails with *FullError, what was stored is whole, and once there is room the
+// same store goes on.
+func TestFullDisk(t *testing.T) {
+	dir := tinyDisk(t, 1024)
+	ballast := filepath.Join(dir, "ballast")
+	if err := os.WriteFile(ballast, make([]byte, 200<<10), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "runner.db")
+	s := openAt(t, path)
+	stored, err := fillUp(t, s)
+	var full *store.FullError
+	if !errors.As(err, &full) || full.Path != path {
+		t.Fatalf("after %d runs: %v", stored, err)
+	}
+	if stored == 0 {
+		t.Fatal("the disk was too small for one run")
+	}
+	checkStored(t, s, stored)
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	create(t, s, newRun("iris-9999999999"))
+	checkStored(t, s, stored+1)
+	raw := openAt(t, path) // and for one that opens it
+	checkStored(t, raw, stored+1)
+}
+
+func fillUp(t *testing.T, s *store.Store) (stored int, err error) {
+	t.Helper()
+	for i := range 10_000 {
+		r := newRun(fmt.Sprintf("iris-%010d", i))
+		r.Config.Arguments = []string{strings.Repeat("x", 3000)}
+		if _, _, err := s.CreateRun(t.Context(), r, "", map[string][]byte{"S": make([]byte, 100)}); err != nil {
+			return i, err
+		}
+	}
+	return 0, errors.New("the disk did not fill up")
+}
+
+func checkStored(t *testing.T, s *store.Store, want int) {
+	t.Helper()
+	runs, err := s.List(t.Context(), store.Filter{Specs: true})
+	if err != nil || len(runs) != want {
+		t.Fatalf("%d runs, want %d, %v", len(runs), want, err)
+	}
+	for _, r := range runs {
+		events, err := s.Events(t.Context(), r.ID, 0)
+		if err != nil || len(events) != 1 || r.Config == nil || r.State != run.Queued {
+			t.Fatalf("%+v, %v, %v", r, events, err)
+		}
+	}
+}
+
+func TestNoRoomToBegin(t *testing.T) {
+	dir := tinyDisk(t, 64)
+	path := filepath.Join(dir, "runner.db")
+	if err := os.WriteFile(filepath.Join(dir, "ballast"), make([]byte, 40<<10), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := store.Open(t.Context(), path)
+	if err == nil {
+		_ = s.Close()
+	}
+	var full *store.FullError
+	if !errors.As(err, &full) {
+		t.Errorf("%v", err)
+	}
+}
