@@ -22,33 +22,53 @@ keep() {
 	{
 		"$@" </dev/null 2>&1
 		echo "$?" >"$work/code"
-	} | tee "$work/log"
-	code=1
+	} 2>&1 | tee "$work/log" 2>/dev/null
+	code=
 	read -r code <"$work/code"
+	case $code in
+	'' | *[!0-9]*) code=1 ;; # the disk is full, so that even this could not be written
+	esac
 	return "$code"
 }
 
-# explain WHAT: the tool failed; says why, in its own words where they are clear.
+# explain WHAT HINT: the tool failed; says why, in its own words where they are clear.
 explain() {
-	if grep -q -i -e 'no space left on device' -e 'disk quota exceeded' -e 'os error 28' "$work/log"; then
-		fail "no disk space left while $1" "free some space on the disk of $prefix: $(df -h "$prefix" 2>/dev/null | tail -n 1)"
+	if grep -q -i -e 'no space left on device' -e 'disk quota exceeded' -e 'os error 28' "$work/log" || disk_full; then
+		fail "no disk space left while $1" "free some space on the disk of $prefix ($(free_space) KiB are free)"
 	fi
-	why=$(last_words)
-	if grep -q -i -e 'NewConnectionError' -e 'connection refused' -e 'connection broken' -e 'name resolution' \
-		-e 'name or service not known' -e 'could not resolve host' -e 'network is unreachable' \
-		-e 'no route to host' -e 'ConnectTimeout' -e 'timed out' -e 'ProxyError' -e 'dns error' \
-		-e 'tcp connect error' -e 'error sending request' -e 'client error (connect)' -e 'CondaHTTPError' \
-		-e 'SSLError' -e 'CERTIFICATE_VERIFY_FAILED' "$work/log"; then
+	why=$(last_line "$network_words")
+	if [ -n "$why" ]; then
 		fail "the package index cannot be reached: $why" "check the network and the proxy, or name a reachable index (PIP_INDEX_URL, UV_DEFAULT_INDEX, conda channels)"
 	fi
+	for words in 'no matching distribution|because|no candidates|nothing provides|NotFoundError|does not exist' '^ *(error|fatal|critical)|× |╰─▶' .; do
+		why=$(last_line "$words")
+		[ -z "$why" ] || break
+	done
 	fail "$1 failed: $why" "$2"
 }
 
-# last_words: the line of the kept output that says best what went wrong.
-last_words() {
-	words=$(tr '\r' '\n' <"$work/log" | grep -i -e '^ *error' -e '^ *fatal' -e '× ' -e '╰─▶' -e '^ *critical' -e 'NotFoundError' -e 'nothing provides' | tail -n 1)
-	[ -n "$words" ] || words=$(tr '\r' '\n' <"$work/log" | grep -v '^ *$' | tail -n 1)
-	printf '%s' "$words" | sed -e 's/^ *//' -e 's/^ERROR: //' -e 's/^error: *//' -e 's/^× //' -e 's/^╰─▶ //'
+network_words='NewConnectionError|connection refused|connection broken|connection reset|name resolution|name or service not known|could not resolve host|network is unreachable|no route to host|ConnectTimeout|ReadTimeout|operation timed out|ProxyError|dns error|tcp connect error|error sending request|client error \(connect\)|CondaHTTPError|SSLError|CERTIFICATE_VERIFY_FAILED'
+
+# last_line WORDS: the last line of the kept output that has one of the words,
+# without the decoration that tools put before it.
+last_line() {
+	tr '\r' '\n' <"$work/log" | grep -i -E "$1" | grep -v '^ *$' | tail -n 1 |
+		sed -e 's/^ *//' -e 's/^[Ee][Rr][Rr][Oo][Rr]:* *//' -e 's/^cause: *//' -e 's/^× //' -e 's/^╰─▶ //' -e 's/^critical *//' -e 's/^libmamba *//' | cut -c 1-400
+}
+
+free_space() {
+	df -kP "$prefix" 2>/dev/null | tail -n 1 | awk '{ print $4 }'
+}
+
+disk_full() {
+	free=$(free_space)
+	[ -n "$free" ] && [ "$free" -lt 64 ]
+}
+
+# clean: nothing stays of what did not become whole.
+clean() {
+	rm -rf "$work"
+	[ -f "$prefix/runner-ready.json" ] || rm -rf "$prefix"
 }
 
 # start: nothing of an earlier try stays; $work is ours until the end.
@@ -64,7 +84,7 @@ start() {
 		fail "cannot make a directory for the environment: $why" "check the permissions and the space of the disk"
 	}
 	rm -f "${TMPDIR:-/tmp}/runner-mkdir.$$"
-	trap 'rm -rf "$work"' EXIT
+	trap clean EXIT
 	trap 'exit 130' INT
 	trap 'exit 143' TERM HUP
 }
@@ -94,7 +114,9 @@ finish() {
 
 # pip_for_uv: uv has variables of its own; what the user set for pip counts too.
 pip_for_uv() {
-	if [ -z "${UV_DEFAULT_INDEX:-}${UV_INDEX_URL:-}" ] && [ -n "${PIP_INDEX_URL:-}" ]; then
+	if grep -q -e '^-i ' -e '^--index-url ' -e '^--pypi-url ' "$work/requirements.txt"; then
+		unset UV_DEFAULT_INDEX UV_INDEX_URL # what the file says wins, as with pip
+	elif [ -z "${UV_DEFAULT_INDEX:-}${UV_INDEX_URL:-}" ] && [ -n "${PIP_INDEX_URL:-}" ]; then
 		export UV_DEFAULT_INDEX="$PIP_INDEX_URL"
 	fi
 	if [ -z "${UV_INDEX:-}${UV_EXTRA_INDEX_URL:-}" ] && [ -n "${PIP_EXTRA_INDEX_URL:-}" ]; then

@@ -1,0 +1,480 @@
+package environment_test
+
+import (
+	"bytes"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/runnerml/runner/environment"
+	"github.com/runnerml/runner/internal/testenv"
+)
+
+// tools are all that a recipe uses of a machine besides Python, uv and conda.
+var tools = []string{
+	"sh", "awk", "basename", "cat", "cut", "date", "df", "grep", "head", "mkdir", "mv", "rm", "sed", "sync", "tail", "tee", "tr",
+}
+
+// machine is a PATH with the tools of a recipe and nothing else, plus what is
+// linked into it; its variables are not those of whoever runs the tests.
+type machine struct {
+	bin, home string
+	variables []string
+}
+
+func newMachine(t *testing.T, links ...string) *machine {
+	t.Helper()
+	m := &machine{bin: filepath.Join(t.TempDir(), "bin"), home: t.TempDir()}
+	if err := os.Mkdir(m.bin, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range tools {
+		path, err := exec.LookPath(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.link(t, path, name)
+	}
+	for _, path := range links {
+		m.link(t, path, filepath.Base(path))
+	}
+	m.set("PIP_RETRIES=0", "UV_HTTP_RETRIES=0", "PIP_DISABLE_PIP_VERSION_CHECK=1", "PYTHONPATH=/nonexistent", "PIP_USER=1")
+	return m
+}
+
+func (m *machine) link(t *testing.T, path, name string) {
+	t.Helper()
+	if err := os.Symlink(path, filepath.Join(m.bin, name)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// script puts an executable of our own into the PATH.
+func (m *machine) script(t *testing.T, name, content string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(m.bin, name), []byte("#!/bin/sh\n"+content), 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (m *machine) set(variables ...string) { m.variables = append(m.variables, variables...) }
+
+func (m *machine) command(t *testing.T, recipe environment.Recipe) *exec.Cmd {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), "/bin/sh", "-s")
+	command.Stdin = strings.NewReader(recipe.Script)
+	command.Env = append([]string{"PATH=" + m.bin, "HOME=" + m.home, "LC_ALL=C.UTF-8", "TMPDIR=" + t.TempDir()}, m.variables...)
+	return command
+}
+
+type told struct {
+	exit   int
+	events []environment.Event
+	output string
+}
+
+func (r told) failure() environment.Event {
+	if n := len(r.events); n > 0 && r.events[n-1].Kind == environment.ErrorEvent {
+		return r.events[n-1]
+	}
+	return environment.Event{}
+}
+
+func (m *machine) carryOut(t *testing.T, recipe environment.Recipe) told {
+	t.Helper()
+	command := m.command(t, recipe)
+	out, err := command.CombinedOutput()
+	if command.ProcessState == nil {
+		t.Fatal(err)
+	}
+	result := told{exit: command.ProcessState.ExitCode(), output: string(out)}
+	for line := range strings.Lines(result.output) {
+		if event, ok := environment.ParseLine(line); ok {
+			result.events = append(result.events, event)
+		}
+	}
+	return result
+}
+
+const hardName = `an "odd" place, it's ünï $HOME`
+
+func recipeOf(t *testing.T, python environment.Python, prefix string) (*environment.Resolved, environment.Recipe) {
+	t.Helper()
+	resolved, err := environment.Resolve(t.Context(), &environment.Spec{Python: &python}, t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	recipe, err := resolved.Recipe(prefix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resolved, recipe
+}
+
+func systemPython(t *testing.T) string {
+	t.Helper()
+	for _, path := range []string{"/usr/bin/python3", "/usr/local/bin/python3"} {
+		if exec.Command(path, "-c", "import venv, ensurepip").Run() == nil {
+			return path
+		}
+	}
+	out, err := exec.Command("python3", "-c", "import venv, ensurepip, sys; print(sys.executable)").Output()
+	testenv.Need(t, "python3 with venv", err)
+	return strings.TrimSpace(string(out))
+}
+
+// python gives the environment's answer to a line of Python, run as a script
+// would be.
+func answer(t *testing.T, resolved *environment.Resolved, prefix, line string) string {
+	t.Helper()
+	active := resolved.Activate(prefix)
+	command := exec.CommandContext(t.Context(), active.Interpreter, "-c", line)
+	command.Env = []string{"PATH=" + strings.Join(active.PathPrepend, ":") + ":/usr/bin:/bin"}
+	for name, value := range active.Env {
+		command.Env = append(command.Env, name+"="+value)
+	}
+	out, err := command.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v: %s", line, err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func checkMade(t *testing.T, resolved *environment.Resolved, prefix, tool string, result told) environment.Ready {
+	t.Helper()
+	if result.exit != 0 {
+		t.Fatalf("exit %d:\n%s", result.exit, result.output)
+	}
+	if n := len(result.events); n == 0 || result.events[n-1].Step != result.events[n-1].Steps {
+		t.Errorf("steps %+v", result.events)
+	}
+	data, err := os.ReadFile(filepath.Join(prefix, environment.ReadyFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ready, err := environment.ParseReady(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ready.Kind != resolved.Kind || ready.Digest != resolved.Digest || ready.Tool != tool || ready.ToolVersion == "" ||
+		ready.PythonVersion != answer(t, resolved, prefix, `import platform; print(platform.python_version())`) ||
+		time.Since(ready.MadeAt).Abs() > time.Hour {
+		t.Errorf("ready %+v", ready)
+	}
+	if _, err := os.Stat(prefix + environment.MakingSuffix); err == nil {
+		t.Error("the working directory is still there")
+	}
+	return ready
+}
+
+func nothingStays(t *testing.T, prefix string) {
+	t.Helper()
+	if left, err := filepath.Glob(filepath.Dir(prefix) + "/*"); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %q, %v", left, err)
+	}
+}
+
+func lock(t *testing.T, prefix string) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(prefix, environment.LockFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+func TestVenvRecipe(t *testing.T) {
+	index := testenv.PyIndex(t)
+	for _, tool := range []string{"pip", "uv"} {
+		t.Run(tool, func(t *testing.T) {
+			m := newMachine(t, systemPython(t))
+			if tool == "uv" {
+				m.link(t, testenv.UV(t), "uv")
+			}
+			m.set("PIP_INDEX_URL=" + index.URL) // uv must heed it too
+			prefix := filepath.Join(t.TempDir(), hardName, "env")
+			resolved, recipe := recipeOf(t, environment.Python{Pip: []string{"runner-greet", "runner-alone==0.1"}}, prefix)
+			checkMade(t, resolved, prefix, tool, m.carryOut(t, recipe))
+			if got := answer(t, resolved, prefix, "import runner_alone; print(runner_alone.ANSWER)"); got != "42" {
+				t.Errorf("answer %s", got)
+			}
+			got := lock(t, prefix)
+			for _, want := range []string{"# python 3.", "runner-alone==0.1\n", "runner-greet==2.0\n", "runner-words==1.1\n"} {
+				if !strings.Contains(strings.ReplaceAll(got, "_", "-"), want) {
+					t.Errorf("the lock lacks %q:\n%s", want, got)
+				}
+			}
+			// Again over what is there: everything anew, and fine.
+			if err := os.WriteFile(filepath.Join(prefix, "stray"), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			checkMade(t, resolved, prefix, tool, m.carryOut(t, recipe))
+			if _, err := os.Stat(filepath.Join(prefix, "stray")); err == nil {
+				t.Error("what was there before stayed")
+			}
+		})
+	}
+}
+
+func TestVenvRecipeConstraints(t *testing.T) {
+	index := testenv.PyIndex(t)
+	directory := t.TempDir()
+	if err := os.WriteFile(filepath.Join(directory, "limits.txt"), []byte("runner-words<1.1\nrunner-alone==0.1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	resolved, err := environment.Resolve(t.Context(), &environment.Spec{Python: &environment.Python{Pip: []string{"runner-greet", "-c limits.txt"}}}, directory, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	prefix := filepath.Join(t.TempDir(), "env")
+	recipe, err := resolved.Recipe(prefix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := newMachine(t, systemPython(t))
+	m.set("PIP_INDEX_URL=" + index.URL)
+	checkMade(t, resolved, prefix, "pip", m.carryOut(t, recipe))
+	if got := lock(t, prefix); !strings.Contains(got, "runner-greet==1.0") || strings.Contains(got, "runner-alone") {
+		t.Errorf("lock:\n%s", got)
+	}
+}
+
+func TestVenvRecipeFails(t *testing.T) {
+	index := testenv.PyIndex(t)
+	tests := []struct {
+		name          string
+		python        environment.Python
+		machine       func(*testing.T) *machine
+		message, hint string
+	}{
+		{
+			"no Python", environment.Python{Pip: []string{"runner-alone"}},
+			func(t *testing.T) *machine { return newMachine(t) },
+			"no python3 found", "install Python 3",
+		},
+		{
+			"interpreter that is not there", environment.Python{Pip: []string{"runner-alone"}, InterpreterPath: "/nosuch/it's python"},
+			func(t *testing.T) *machine { return newMachine(t, systemPython(t), testenv.UV(t)) },
+			"the interpreter /nosuch/it's python is not there or does not run", "check interpreter_path",
+		},
+		{
+			"version that is not there", environment.Python{Version: "3.4"},
+			func(t *testing.T) *machine { return newMachine(t, systemPython(t)) },
+			"Python 3.4 is wanted and not found", "there is: python3 is 3.",
+		},
+		{
+			"version that uv cannot get", environment.Python{Version: "3.7"},
+			func(t *testing.T) *machine {
+				m := newMachine(t, systemPython(t), testenv.UV(t))
+				m.set("UV_PYTHON_DOWNLOADS=never")
+				return m
+			},
+			"making the virtual environment with Python 3.7 failed: No interpreter found for Python 3.7", "uv python list",
+		},
+		{
+			"no venv module", environment.Python{Pip: []string{"runner-alone"}},
+			func(t *testing.T) *machine {
+				m := newMachine(t)
+				real := systemPython(t)
+				m.script(t, "python3", `case "$*" in *ensurepip*) echo "No module named ensurepip" >&2; exit 1;; esac
+case "$*" in *sys.executable*) echo "$0"; exit;; esac
+exec `+real+` "$@"
+`)
+				return m
+			},
+			"has no venv module", "apt install python3-venv",
+		},
+		{
+			"no such package", environment.Python{Pip: []string{"runner-nosuch==9"}},
+			func(t *testing.T) *machine { return newMachine(t, systemPython(t)) },
+			"installing the packages failed: No matching distribution found for runner-nosuch==9", "check the names",
+		},
+		{
+			"no such package, uv", environment.Python{Pip: []string{"runner-nosuch==9"}},
+			func(t *testing.T) *machine { return newMachine(t, systemPython(t), testenv.UV(t)) },
+			"installing the packages failed: Because runner-nosuch was not found in the package registry", "check the names",
+		},
+		{
+			"no such version", environment.Python{Pip: []string{"runner-alone==7"}},
+			func(t *testing.T) *machine { return newMachine(t, systemPython(t)) },
+			"installing the packages failed: No matching distribution found for runner-alone==7", "check the names",
+		},
+		{
+			"index unreachable", environment.Python{Pip: []string{"runner-alone", "-i http://127.0.0.1:9/simple/"}},
+			func(t *testing.T) *machine {
+				m := newMachine(t, systemPython(t))
+				m.set("PIP_RETRIES=1")
+				return m
+			},
+			"the package index cannot be reached: ", "PIP_INDEX_URL",
+		},
+		{
+			"index unreachable, uv", environment.Python{Pip: []string{"runner-alone", "-i http://127.0.0.1:9/simple/"}},
+			func(t *testing.T) *machine { return newMachine(t, systemPython(t), testenv.UV(t)) },
+			"the package index cannot be reached: ", "UV_DEFAULT_INDEX",
+		},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			m := test.machine(t)
+			m.set("PIP_INDEX_URL=" + index.URL)
+			prefix := filepath.Join(t.TempDir(), "env")
+			_, recipe := recipeOf(t, test.python, prefix)
+			result := m.carryOut(t, recipe)
+			got := result.failure()
+			if result.exit != environment.ExitFailed || !strings.Contains(got.Message, test.message) || !strings.Contains(got.Hint, test.hint) {
+				t.Errorf("exit %d, %q, hint %q:\n%s", result.exit, got.Message, got.Hint, result.output)
+			}
+			nothingStays(t, prefix)
+		})
+	}
+}
+
+func TestVenvRecipeDiskFull(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("SKIPPED, NOT TESTED: mounting a small disk needs root")
+	}
+	disk := t.TempDir()
+	if err := syscall.Mount("none", disk, "tmpfs", 0, "size=3m"); err != nil {
+		t.Skipf("SKIPPED, NOT TESTED: a small disk cannot be mounted: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(disk, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	prefix := filepath.Join(disk, "env")
+	_, recipe := recipeOf(t, environment.Python{Pip: []string{"runner-alone"}}, prefix)
+	result := newMachine(t, systemPython(t)).carryOut(t, recipe)
+	if got := result.failure(); result.exit != environment.ExitFailed || !strings.Contains(got.Message, "no disk space left") || !strings.Contains(got.Hint, disk) {
+		t.Errorf("exit %d, %+v:\n%s", result.exit, got, result.output)
+	}
+	nothingStays(t, prefix)
+}
+
+// A recipe killed in the middle leaves nothing that counts, and the next one
+// starts from nothing.
+func TestVenvRecipeKilled(t *testing.T) {
+	asked := make(chan struct{}, 100)
+	hanging := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		asked <- struct{}{}
+		<-r.Context().Done()
+	}))
+	t.Cleanup(hanging.Close)
+	m := newMachine(t, systemPython(t))
+	prefix := filepath.Join(t.TempDir(), "env")
+	resolved, recipe := recipeOf(t, environment.Python{Pip: []string{"runner-alone"}}, prefix)
+
+	command := m.command(t, recipe)
+	command.Env = append(command.Env, "PIP_INDEX_URL="+hanging.URL)
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	var out bytes.Buffer
+	command.Stdout = &out
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-asked:
+	case <-time.After(time.Minute):
+		t.Error("pip never asked the index")
+	}
+	if err := syscall.Kill(-command.Process.Pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	_ = command.Wait()
+	hanging.CloseClientConnections()
+	if _, err := os.Stat(filepath.Join(prefix, "bin")); err != nil {
+		t.Fatalf("it was not half made: %v\n%s", err, out.String())
+	}
+	if _, err := os.Stat(filepath.Join(prefix, environment.ReadyFile)); err == nil {
+		t.Fatal("a ready file for what is half made")
+	}
+
+	m.set("PIP_INDEX_URL=" + testenv.PyIndex(t).URL)
+	checkMade(t, resolved, prefix, "pip", m.carryOut(t, recipe))
+}
+
+func TestCondaRecipe(t *testing.T) {
+	conda, index := testenv.Conda(t), testenv.PyIndex(t)
+	m := newMachine(t, filepath.Join(conda.BinDir, "micromamba"))
+	m.set("PIP_INDEX_URL=" + index.URL)
+	prefix := filepath.Join(t.TempDir(), hardName, "env")
+	resolved, recipe := recipeOf(t, environment.Python{Conda: &environment.Conda{
+		Channels: []string{conda.Channel, "nodefaults"}, Dependencies: []string{"python >=3", "runner-lib <2"}, Pip: []string{"runner-alone"},
+	}}, prefix)
+	ready := checkMade(t, resolved, prefix, "micromamba", m.carryOut(t, recipe))
+	if ready.PythonVersion != conda.PythonVersion {
+		t.Errorf("Python %s, want the channel's %s", ready.PythonVersion, conda.PythonVersion)
+	}
+	if got := answer(t, resolved, prefix, "import runner_alone; print(runner_alone.ANSWER)"); got != "42" {
+		t.Errorf("answer %s", got)
+	}
+	got := lock(t, prefix)
+	for _, want := range []string{"@EXPLICIT\n", conda.Channel + "/noarch/runner-lib-1.0-", "runner-tool-1.0-", "# pip\n", "runner-alone==0.1"} {
+		if !strings.Contains(strings.ReplaceAll(got, "runner_", "runner-"), want) {
+			t.Errorf("the lock lacks %q:\n%s", want, got)
+		}
+	}
+}
+
+func TestCondaRecipeFails(t *testing.T) {
+	conda := testenv.Conda(t)
+	tests := []struct {
+		name    string
+		conda   environment.Conda
+		links   []string
+		message string
+	}{
+		{"no tool", environment.Conda{Dependencies: []string{"python"}}, nil, "no conda tool found: micromamba, mamba and conda are not there"},
+		{"no such package", environment.Conda{Channels: []string{conda.Channel}, Dependencies: []string{"runner-nosuch"}}, []string{filepath.Join(conda.BinDir, "micromamba")}, "runner-nosuch"},
+		{"no such channel", environment.Conda{Channels: []string{"http://127.0.0.1:9/none"}, Dependencies: []string{"python"}}, []string{filepath.Join(conda.BinDir, "micromamba")}, "the package index cannot be reached: "},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			m := newMachine(t, append([]string{systemPython(t)}, test.links...)...)
+			prefix := filepath.Join(t.TempDir(), "env")
+			_, recipe := recipeOf(t, environment.Python{Conda: &test.conda}, prefix)
+			result := m.carryOut(t, recipe)
+			if got := result.failure(); result.exit != environment.ExitFailed || !strings.Contains(got.Message, test.message) || got.Hint == "" {
+				t.Errorf("exit %d, %+v:\n%s", result.exit, got, result.output)
+			}
+			nothingStays(t, prefix)
+		})
+	}
+}
+
+// A tool that is not in the PATH is found where it usually lies.
+func TestCondaRecipeFindsTool(t *testing.T) {
+	conda := testenv.Conda(t)
+	m := newMachine(t)
+	at := filepath.Join(m.home, "miniforge3", "bin")
+	if err := os.MkdirAll(at, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Join(conda.BinDir, "micromamba"), filepath.Join(at, "mamba")); err != nil {
+		t.Fatal(err)
+	}
+	prefix := filepath.Join(t.TempDir(), "env")
+	resolved, recipe := recipeOf(t, environment.Python{Conda: &environment.Conda{Channels: []string{conda.Channel}, Dependencies: []string{"python"}}}, prefix)
+	checkMade(t, resolved, prefix, "mamba", m.carryOut(t, recipe))
+}
+
+func TestRecipeRefuses(t *testing.T) {
+	resolved, _ := recipeOf(t, environment.Python{Version: "3"}, "/x")
+	for _, prefix := range []string{"", "relative", "/", "/a/..", "/a\nb", "/a\x00"} {
+		if _, err := resolved.Recipe(prefix); err == nil {
+			t.Errorf("prefix %q is taken", prefix)
+		}
+	}
+	for _, kind := range []environment.Kind{environment.Existing, environment.Image, environment.ImageBuild, environment.Dockerfile, "x"} {
+		if _, err := (&environment.Resolved{Kind: kind}).Recipe("/x"); err == nil {
+			t.Errorf("kind %s is taken", kind)
+		}
+	}
+}
