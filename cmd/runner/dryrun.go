@@ -1,0 +1,91 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+
+	"al.essio.dev/pkg/shellescape"
+	"github.com/runnerml/runner/internal/controller"
+	"github.com/runnerml/runner/internal/server"
+	"github.com/runnerml/runner/runconfig"
+	"go.yaml.in/yaml/v4"
+)
+
+// dryRun is the JSON of submit --dry-run.
+type dryRun struct {
+	Config   *runconfig.ScriptRunConfig `json:"config"`
+	Snapshot dryRunSource               `json:"snapshot"`
+	Plan     *controller.Plan           `json:"plan"`
+}
+
+type dryRunSource struct {
+	Digest string `json:"digest"`
+	Files  int    `json:"files"`
+	// Bytes of all files together.
+	Bytes int64 `json:"bytes"`
+}
+
+// plan says what a submission would do. The picture is taken, because it is
+// what would be sent, and costs nothing a second time.
+func (s *submitting) plan(ctx context.Context) error {
+	s.lines = s.newLiveLines()
+	defer s.lines.clear()
+	p, err := s.prepare(ctx)
+	if err != nil {
+		return err
+	}
+	defer p.client.Close()
+	plan, err := p.client.Plan(ctx, p.Submission)
+	if err != nil {
+		return err
+	}
+	s.lines.clear()
+	d := dryRun{
+		Config: p.Config, Plan: plan,
+		Snapshot: dryRunSource{Digest: p.Snapshot, Files: p.picture.Files, Bytes: p.picture.Bytes},
+	}
+	if s.json {
+		err = s.printJSON(d)
+	} else {
+		err = s.printPlan(d)
+	}
+	if err == nil && plan.Impossible != "" {
+		return server.Wrong("the target can never carry it out: "+plan.Impossible, "compute_target "+plan.Target, "runner doctor shows what it has")
+	}
+	return err
+}
+
+func (s *submitting) printPlan(d dryRun) error {
+	spec, err := specYAML(d.Config)
+	if err != nil {
+		return err
+	}
+	cached := "to be made"
+	if d.Plan.EnvironmentCached {
+		cached = "made already"
+	}
+	var t table
+	t.add(plain("target"), plain(d.Plan.Target))
+	t.add(plain("source"), plain(fmt.Sprintf("%s, %s, %s", d.Snapshot.Digest, plural(d.Snapshot.Files, "file"), size(d.Snapshot.Bytes))))
+	t.add(plain("environment"), plain(fmt.Sprintf("%s, %s, %s", d.Plan.Environment, d.Plan.EnvironmentKind, cached)))
+	if d.Plan.Image != "" {
+		t.add(plain("image"), plain(d.Plan.Image))
+	}
+	t.add(plain("command"), plain(tidy(shellescape.QuoteCommand(d.Plan.Command))))
+	return s.print(t.render(0) + "\n" + spec)
+}
+
+// specYAML writes a config as a spec.
+func specYAML(config *runconfig.ScriptRunConfig) (string, error) {
+	var b bytes.Buffer
+	e := yaml.NewEncoder(&b)
+	e.SetIndent(2)
+	if err := e.Encode(config); err != nil {
+		return "", fmt.Errorf("write the spec as YAML: %w", err)
+	}
+	if err := e.Close(); err != nil {
+		return "", fmt.Errorf("write the spec as YAML: %w", err)
+	}
+	return b.String(), nil
+}

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/runnerml/runner/internal/client"
+	"github.com/runnerml/runner/internal/controller"
+	"github.com/runnerml/runner/internal/run"
+	"github.com/runnerml/runner/internal/server"
+)
+
+// follow shows a run until it ends: its log on standard output, its story on
+// standard error. The run goes on when we are interrupted.
+func (s *submitting) follow(ctx context.Context, c *client.Client, r *run.Run) error {
+	f := &follower{cli: s.cli, lines: s.lines, id: r.ID}
+	ended, err := c.Follow(ctx, r.ID, controller.LogQuery{Attempt: 1, Tail: -1}, f.log(), f.notice)
+	s.lines.clear()
+	switch {
+	case ctx.Err() != nil:
+		f.endLine()
+		s.say("%s goes on; come back to it with: runner logs -f %s", r.ID, r.ID)
+		s.say("cancel it with: runner cancel %s", r.ID)
+		return exit(server.Interrupted.Exit())
+	case isClosedPipe(err):
+		s.say("nobody reads the log any more; %s goes on: runner logs -f %s", r.ID, r.ID)
+		s.say("cancel it with: runner cancel %s", r.ID)
+		return exit(server.Interrupted.Exit())
+	case err != nil:
+		s.say("%s goes on; come back to it with: runner logs -f %s", r.ID, r.ID)
+		return err
+	}
+	f.endLine()
+	return s.closing(ended)
+}
+
+// follower tells the story of one run.
+type follower struct {
+	*cli
+	lines   *liveLines
+	id      string
+	message string
+	step    string
+}
+
+// log is where the script's output goes: standard output, byte for byte.
+func (f *follower) log() *followedLog { return &followedLog{f} }
+
+type followedLog struct{ *follower }
+
+func (l *followedLog) Write(p []byte) (int, error) { return l.lines.above(l.out).Write(p) }
+
+// notice shows one piece of the story.
+func (f *follower) notice(n controller.Notice) error {
+	switch {
+	case n.Progress != nil:
+		f.progress(n.Progress)
+	case n.Event != nil:
+		f.event(n.Event)
+	case n.Run != nil && n.Run.State == run.Queued && n.Run.Message != f.message:
+		f.message = n.Run.Message
+		f.line("%s %s", f.err.bold("Queued"), tidyLine(n.Run.Message))
+	}
+	return nil
+}
+
+func (f *follower) progress(p *controller.Progress) {
+	if f.step != "" && f.step != p.Step {
+		f.lines.drop(f.step)
+	}
+	f.step = p.Step
+	f.lines.show(p.Step, p.Detail, p.Done, p.Total, p.Unit)
+}
+
+func (f *follower) event(e *run.Event) {
+	if e.To != run.Preparing && f.step != "" {
+		f.lines.drop(f.step)
+		f.step = ""
+	}
+	switch {
+	case e.To.Ended(): // the closing line says it better
+	case e.From == e.To && e.To == run.Queued: // submitted: said already
+	case e.From == e.To:
+		f.line("%s", tidyLine(e.Why))
+	default:
+		f.line("%s %s", f.err.bold(string(e.To)), f.err.dim(tidyLine(e.Why)))
+	}
+}
+
+// line writes a line of ours between the lines of the script.
+func (f *follower) line(format string, args ...any) {
+	if f.quiet {
+		return
+	}
+	f.endLine()
+	fmt.Fprintf(f.lines.above(f.err), format+"\n", args...)
+}
+
+// endLine keeps our lines from continuing one of the script's, where both are
+// on the same screen.
+func (f *follower) endLine() {
+	if f.out.terminal && f.err.terminal && f.out.midLine() && !f.quiet {
+		fmt.Fprintln(f.err)
+	}
+}
+
+// closing says how a run ended, and gives the exit code.
+func (c *cli) closing(r *run.Run) error {
+	outcome := run.OutcomeInternalError
+	if r.Outcome != nil {
+		outcome = *r.Outcome
+	}
+	meaning := outcome.Meaning()
+	if outcome == run.OutcomeCompleted {
+		c.say("%s %s in %s%s", c.err.bold(r.ID), c.err.green("completed"), c.totalTime(r), c.outputsWords(r))
+		return nil
+	}
+	if c.quiet {
+		return exit(meaning.Exit)
+	}
+	word := c.err.red("failed")
+	if outcome == run.OutcomeCanceled {
+		word = c.err.yellow("canceled")
+	}
+	c.say("%s %s after %s%s%s", c.err.bold(r.ID), word, c.totalTime(r), reasonWords(r, outcome), c.outputsWords(r))
+	if meaning.Hint != "" {
+		c.say("%s %s", c.err.bold("hint:"), hintFor(r, meaning.Hint))
+	}
+	return exit(meaning.Exit)
+}
+
+// reasonWords is ": the script failed: exit code 3".
+func reasonWords(r *run.Run, outcome run.Outcome) string {
+	words := ""
+	if outcome != run.OutcomeCanceled {
+		words = ": " + outcome.Meaning().Words
+	}
+	if r.Message != "" && r.Message != outcome.Meaning().Words {
+		words += ": " + tidyLine(r.Message)
+	}
+	return words
+}
+
+func (c *cli) totalTime(r *run.Run) string {
+	begin, end := r.CreatedAt, c.now()
+	if r.StartedAt != nil {
+		begin = *r.StartedAt
+	}
+	if r.EndedAt != nil {
+		end = *r.EndedAt
+	}
+	return took(end.Sub(begin).Round(time.Millisecond))
+}
+
+// outputsWords says where the outputs are, when there is anything.
+func (c *cli) outputsWords(r *run.Run) string {
+	if remote() != "" {
+		return ", outputs: runner outputs " + r.ID + " --to DIR"
+	}
+	dir := outputsDir(r.ID, len(r.Attempts))
+	if dir == "" {
+		return ""
+	}
+	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
+		return ""
+	}
+	return ", outputs in " + dir
+}

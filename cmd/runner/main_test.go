@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/runnerml/runner/internal/controller"
+	"github.com/runnerml/runner/internal/server"
+	"github.com/runnerml/runner/internal/server/servertest"
+	"github.com/runnerml/runner/internal/snapshot"
+)
+
+// pollEvery is how often a test looks whether something happened.
+const pollEvery = 2 * time.Millisecond
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		// runner is this very command, but for the engine behind its agent.
+		"runner": func() { os.Exit(execute(os.Args[1:], startFake)) },
+	})
+}
+
+// startFake is an engine that keeps nothing, for what is only about commands.
+func startFake(_ context.Context, home server.Home, _ *slog.Logger) (*engine, error) {
+	s := servertest.NewIn(filepath.Join(string(home), "fake"))
+	snapshots, err := snapshot.Open(filepath.Join(string(home), "objects"))
+	if err != nil {
+		return nil, err
+	}
+	return &engine{
+		service: s, snapshots: snapshots, metrics: http.NotFoundHandler(),
+		busy: func(ctx context.Context) (bool, error) {
+			active, err := s.List(ctx, controller.Filter{Active: true})
+			return len(active) > 0, err
+		},
+		close: func() error { s.Close(); return nil },
+	}, nil
+}
+
+func TestCommands(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/command",
+		RequireExplicitExec: true,
+		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("RUNNER_HOME", filepath.Join(env.WorkDir, "home"))
+			env.Setenv("RUNNER_AGENT_IDLE", "30s")
+			env.Setenv("TZ", "UTC")
+			env.Defer(func() { stopAgent(t, env.Getenv("RUNNER_HOME")) })
+			return nil
+		},
+	})
+}
+
+// stopAgent ends the agent that a script's commands started.
+func stopAgent(t *testing.T, dir string) {
+	h := server.Home(dir)
+	if _, err := os.Stat(dir); os.IsNotExist(err) {
+		return
+	}
+	if err := h.Kill(); err != nil {
+		t.Error(err)
+	}
+	if err := h.AwaitFree(t.Context(), pollEvery); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+
+	"github.com/runnerml/runner/internal/client"
+	"github.com/runnerml/runner/internal/server"
+	"github.com/runnerml/runner/internal/snapshot"
+	"github.com/runnerml/runner/internal/yamlpos"
+	"github.com/runnerml/runner/runconfig"
+)
+
+// sources pictures source directories and brings them to the server.
+type sources struct {
+	store *snapshot.Store
+	home  string
+	lines *liveLines
+}
+
+func openSources(lines *liveLines) (*sources, error) {
+	h, err := home()
+	if err != nil {
+		return nil, err
+	}
+	if err := h.Make(); err != nil {
+		return nil, err
+	}
+	store, err := snapshot.Open(filepath.Join(string(h), "objects"))
+	if err != nil {
+		return nil, err
+	}
+	return &sources{store: store, home: string(h), lines: lines}, nil
+}
+
+// take pictures a directory.
+func (s *sources) take(ctx context.Context, dir string) (snapshot.Snapshot, error) {
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		message := "the source directory is not a directory"
+		if err != nil {
+			message = "the source directory cannot be read: " + pathReason(err)
+		}
+		return snapshot.Snapshot{}, server.Wrong(message, dir, "")
+	}
+	const step = "source"
+	defer s.lines.drop(step)
+	return s.store.Take(ctx, dir, snapshot.Options{
+		SkipDirs: []string{s.home},
+		Progress: func(p snapshot.Progress) {
+			s.lines.show(step, fmt.Sprintf("reading %d of %s", p.Files, plural(p.TotalFiles, "file")), p.Bytes, p.TotalBytes, "B")
+		},
+	})
+}
+
+// upload brings a picture to the server; on the same RUNNER_HOME it is there.
+func (s *sources) upload(ctx context.Context, c *client.Client, id snapshot.ID) error {
+	const step = "upload"
+	defer s.lines.drop(step)
+	return c.Upload(ctx, s.store, id, func(sent int64) { s.lines.show(step, "sending the source", sent, 0, "B") })
+}
+
+// checkScript refuses a script that is not in the picture.
+func (s *sources) checkScript(ctx context.Context, config *runconfig.ScriptRunConfig, id snapshot.ID) error {
+	if config.Script == "" {
+		return nil
+	}
+	manifest, err := s.store.Manifest(ctx, id)
+	if err != nil {
+		return err
+	}
+	script := path.Clean(filepath.ToSlash(config.Script))
+	if entry, ok := manifest.Find(script); ok && entry.Kind != snapshot.KindDir {
+		return nil
+	}
+	where := filepath.Join(config.SourceDirectory, script)
+	_, err = os.Stat(where)
+	switch {
+	case err == nil:
+		return server.Wrong("the script is left out of the snapshot by an ignore file", where, "see .runnerignore, .amlignore or .gitignore")
+	case !errors.Is(err, fs.ErrNotExist):
+		return server.WrongPath(err)
+	}
+	var files []string
+	for i := range manifest.Entries {
+		if e := &manifest.Entries[i]; e.Kind == snapshot.KindFile {
+			files = append(files, e.Path)
+		}
+	}
+	hint := ""
+	if near := yamlpos.Nearest(script, files); near != "" {
+		hint = fmt.Sprintf("did you mean %q?", near)
+	}
+	return server.Wrong("the script is not in the source directory", where, hint)
+}
+
+func pathReason(err error) string {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return e.Err.Error()
+	}
+	return err.Error()
+}

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/runnerml/runner/internal/server"
+	"github.com/runnerml/runner/runconfig"
+	"github.com/spf13/cobra"
+)
+
+// specFlags are the flags of submit that change the spec: shorthands for --set.
+type specFlags struct {
+	target, source, environment, experiment, name string
+	nodes, gpus, priority                         int
+	grace                                         string
+	tags, sets                                    []string
+}
+
+func (f *specFlags) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.target, "target", "", "compute target `NAME`")
+	flags.StringVar(&f.source, "source", "", "source directory `DIR`")
+	flags.StringVar(&f.environment, "environment", "", "environment, a registered `NAME` or a file")
+	flags.StringVar(&f.experiment, "experiment", "", "experiment `NAME`")
+	flags.StringVar(&f.name, "name", "", "display name `TEXT`")
+	flags.IntVar(&f.nodes, "nodes", 0, "how many machines the run spans")
+	flags.IntVar(&f.gpus, "gpus", 0, "GPUs a node")
+	flags.IntVar(&f.priority, "priority", 0, "higher goes first")
+	flags.StringVar(&f.grace, "grace", "", "time between SIGTERM and SIGKILL, for example 30s")
+	flags.StringArrayVar(&f.tags, "tag", nil, "tag `KEY=VALUE`, repeatable")
+	addSet(cmd, &f.sets)
+}
+
+func addSet(cmd *cobra.Command, sets *[]string) {
+	cmd.Flags().StringArrayVar(sets, "set", nil, "any field of the spec `KEY=VALUE`, in YAML; null unsets; repeatable")
+}
+
+// assignments are the flags that were given, in the form of --set, and after
+// them --set itself, so that it wins.
+func (f *specFlags) assignments(cmd *cobra.Command, arguments []string) ([]string, error) {
+	var sets []string
+	text := func(flag, field, value string) {
+		if cmd.Flags().Changed(flag) {
+			sets = append(sets, field+"="+quoted(value))
+		}
+	}
+	number := func(flag, field string, value int) {
+		if cmd.Flags().Changed(flag) {
+			sets = append(sets, field+"="+strconv.Itoa(value))
+		}
+	}
+	source, err := absolute(f.source)
+	if err != nil {
+		return nil, err
+	}
+	text("source", "source_directory", source)
+	environment := f.environment
+	if runconfig.ParseEnvironmentRef(environment).File != "" {
+		if environment, err = absolute(environment); err != nil {
+			return nil, err
+		}
+	}
+	text("environment", "environment", environment)
+	text("target", "compute_target", f.target)
+	text("experiment", "experiment", f.experiment)
+	text("name", "display_name", f.name)
+	text("grace", "grace", f.grace)
+	number("nodes", "resources.nodes", f.nodes)
+	number("gpus", "resources.gpus", f.gpus)
+	number("priority", "priority", f.priority)
+	for _, tag := range f.tags {
+		key, value, ok := strings.Cut(tag, "=")
+		if !ok || key == "" || strings.Contains(key, `"]`) {
+			return nil, server.Wrong("a tag has the form key=value", "--tag "+tag, "")
+		}
+		sets = append(sets, fmt.Sprintf(`tags["%s"]=%s`, key, quoted(value)))
+	}
+	if arguments != nil {
+		data, err := json.Marshal(arguments)
+		if err != nil {
+			return nil, fmt.Errorf("arguments: %w", err)
+		}
+		for _, argument := range arguments {
+			if !utf8.ValidString(argument) {
+				return nil, server.Wrong("the argument is not UTF-8 text", strconv.Quote(argument), "give it as a file instead")
+			}
+		}
+		sets = append(sets, "arguments="+string(data))
+	}
+	return append(sets, f.sets...), nil
+}
+
+func absolute(path string) (string, error) {
+	if path == "" {
+		return "", nil
+	}
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", path, err)
+	}
+	return abs, nil
+}
+
+// quoted is value as a YAML string.
+func quoted(value string) string {
+	data, err := json.Marshal(value)
+	if err != nil {
+		return strconv.Quote(value)
+	}
+	return string(data)
+}
+
+// loadSpec reads what the first argument names: a spec, a script, or nothing,
+// when the flags say it all.
+func loadSpec(path string, sets []string) (*runconfig.ScriptRunConfig, error) {
+	switch strings.ToLower(filepath.Ext(path)) {
+	case ".yaml", ".yml", ".json":
+		config, err := runconfig.Load(path, sets)
+		return config, wrongInput(err, path)
+	}
+	if path != "" {
+		config, err := runconfig.FromScript(path, sets)
+		return config, wrongInput(err, path)
+	}
+	config, err := runconfig.Parse("command line", []byte("{}"), sets)
+	return config, wrongInput(err, "")
+}

@@ -1,0 +1,119 @@
+package client
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/runnerml/runner/internal/controller"
+	"github.com/runnerml/runner/internal/run"
+	"github.com/runnerml/runner/internal/server"
+)
+
+// Agent asks who answers.
+func (c *Client) Agent(ctx context.Context) (*server.AgentInfo, error) {
+	return get[server.AgentInfo](ctx, c, "/v1/agent", nil)
+}
+
+// Submit submits a run. It may be called again with the same request id, and
+// calls itself again when the answer was lost.
+func (c *Client) Submit(ctx context.Context, s controller.Submission) (*run.Run, error) {
+	return post[run.Run](ctx, c, "/v1/runs", s)
+}
+
+// Plan says what a submission would do.
+func (c *Client) Plan(ctx context.Context, s controller.Submission) (*controller.Plan, error) {
+	return post[controller.Plan](ctx, c, "/v1/plan", s)
+}
+
+// Run finds a run by id, unique prefix of it, or "@last".
+func (c *Client) Run(ctx context.Context, id string) (*run.Run, error) {
+	return get[run.Run](ctx, c, runPath(id, ""), nil)
+}
+
+// List lists runs, newest first.
+func (c *Client) List(ctx context.Context, f controller.Filter) ([]run.Run, error) {
+	runs, err := get[[]run.Run](ctx, c, "/v1/runs", server.EncodeFilter(f))
+	return value(runs), err
+}
+
+// Events lists a run's events with a number greater than after.
+func (c *Client) Events(ctx context.Context, id string, after int) ([]run.Event, error) {
+	events, err := get[[]run.Event](ctx, c, runPath(id, "/events"), url.Values{"after": {strconv.Itoa(after)}})
+	return value(events), err
+}
+
+// Cancel asks a run to end.
+func (c *Client) Cancel(ctx context.Context, id string) (*run.Run, error) {
+	return post[run.Run](ctx, c, runPath(id, "/cancel"), nil)
+}
+
+// RunLock gives the exact versions that a run's environment was made of.
+func (c *Client) RunLock(ctx context.Context, id string) (string, error) {
+	text, err := get[server.Text](ctx, c, runPath(id, "/lock"), nil)
+	return value(text).Text, err
+}
+
+// Outputs lists what an attempt left; attempt zero is the last one.
+func (c *Client) Outputs(ctx context.Context, id string, attempt int) ([]controller.OutputFile, error) {
+	files, err := get[[]controller.OutputFile](ctx, c, runPath(id, "/outputs"), url.Values{"attempt": {strconv.Itoa(attempt)}})
+	return value(files), err
+}
+
+// OpenOutput reads one file of an attempt. A line that breaks in the middle is
+// an error, io.ErrUnexpectedEOF or that of the network.
+func (c *Client) OpenOutput(ctx context.Context, id string, attempt int, path string) (io.ReadCloser, error) {
+	var body io.ReadCloser
+	err := c.again(ctx, func(ctx context.Context) error {
+		response, err := c.send(ctx, request{
+			method: http.MethodGet, path: runPath(id, "/outputs/content"),
+			query: url.Values{"attempt": {strconv.Itoa(attempt)}, "path": {path}},
+		})
+		if err == nil {
+			body = response.Body
+		}
+		return err
+	})
+	return body, err
+}
+
+// Prune frees what nothing needs any more.
+func (c *Client) Prune(ctx context.Context, olderThan time.Duration, dryRun bool) (*controller.PruneReport, error) {
+	return post[controller.PruneReport](ctx, c, "/v1/prune",
+		server.PruneRequest{OlderThan: olderThan.Seconds(), DryRun: dryRun})
+}
+
+// StopAgent asks the agent to end; runs go on. It is asked once.
+func (c *Client) StopAgent(ctx context.Context) (*server.AgentInfo, error) {
+	var info server.AgentInfo
+	err := c.json(ctx, request{method: http.MethodPost, path: "/v1/agent/stop", once: true}, &info)
+	return &info, err
+}
+
+func runPath(id, rest string) string { return "/v1/runs/" + url.PathEscape(id) + rest }
+
+func get[T any](ctx context.Context, c *Client, path string, query url.Values) (*T, error) {
+	v := new(T)
+	if err := c.json(ctx, request{method: http.MethodGet, path: path, query: query}, v); err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+func post[T any](ctx context.Context, c *Client, path string, body any) (*T, error) {
+	v := new(T)
+	if err := c.json(ctx, request{method: http.MethodPost, path: path, body: body}, v); err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+func value[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
+}
