@@ -15,6 +15,33 @@ import (
 // kernel lets go of it when a process dies.
 type storeLock struct{ f *os.File }
 
+// acquire waits for the lock until ctx is done; how is unix.LOCK_SH or
+// unix.LOCK_EX. Whoever waits stands in the gate meanwhile, which those who
+// want it alone hold alone: so an unbroken row of sharers cannot keep them out.
+func acquire(ctx context.Context, dirs layout, how int) (*storeLock, error) {
+	gate, err := flock(ctx, dirs.gate(), how)
+	if err != nil {
+		return nil, err
+	}
+	defer gate.release()
+	return flock(ctx, dirs.lock(), how)
+}
+
+// tryLock takes the lock alone, or gives nil when somebody has it.
+func tryLock(dirs layout) (*storeLock, error) {
+	f, err := openLock(dirs.lock())
+	if err != nil {
+		return nil, err
+	}
+	ok, err := tryFlock(f, unix.LOCK_EX)
+	if err != nil || !ok {
+		return nil, errors.Join(err, f.Close())
+	}
+	return &storeLock{f}, nil
+}
+
+func (l *storeLock) release() { _ = l.f.Close() } // closing unlocks; nothing was written
+
 func openLock(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -23,45 +50,35 @@ func openLock(path string) (*os.File, error) {
 	return f, nil
 }
 
-// acquire waits for the lock until ctx is done.
-func acquire(ctx context.Context, path string, how int) (*storeLock, error) {
+func flock(ctx context.Context, path string, how int) (*storeLock, error) {
 	f, err := openLock(path)
 	if err != nil {
 		return nil, err
 	}
-	const shortest, longest = time.Millisecond, 50 * time.Millisecond
+	const shortest, longest = 500 * time.Microsecond, 10 * time.Millisecond
 	for wait := shortest; ; wait = min(2*wait, longest) {
-		err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
-		if err == nil {
+		ok, err := tryFlock(f, how)
+		if ok {
 			return &storeLock{f}, nil
 		}
-		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
-			return nil, errors.Join(fmt.Errorf("lock snapshot store: %w", err), f.Close())
+		if err == nil {
+			if err = pause(ctx, wait); err != nil {
+				err = fmt.Errorf("lock snapshot store: %w", err)
+			}
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return nil, errors.Join(fmt.Errorf("lock snapshot store: %w", context.Cause(ctx)), f.Close())
+		if err != nil {
+			return nil, errors.Join(err, f.Close())
 		}
 	}
 }
 
-// tryLock takes the lock alone, or gives nil when somebody has it.
-func tryLock(path string) (*storeLock, error) {
-	f, err := openLock(path)
-	if err != nil {
-		return nil, err
-	}
-	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if err == nil {
-		return &storeLock{f}, nil
-	}
+func tryFlock(f *os.File, how int) (bool, error) {
+	err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) || errors.Is(err, unix.EINTR) {
-		return nil, f.Close()
+		return false, nil
 	}
-	return nil, errors.Join(fmt.Errorf("lock snapshot store: %w", err), f.Close())
+	if err != nil {
+		return false, fmt.Errorf("lock snapshot store: %w", err)
+	}
+	return true, nil
 }
-
-func (l *storeLock) release() { _ = l.f.Close() } // closing unlocks; nothing was written

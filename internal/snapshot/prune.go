@@ -26,7 +26,7 @@ func (s *Store) Remove(ctx context.Context, id ID) error {
 	if _, err := ParseID(string(id)); err != nil {
 		return err
 	}
-	lock, err := acquire(ctx, s.dirs.lock(), unix.LOCK_EX)
+	lock, err := acquire(ctx, s.dirs, unix.LOCK_EX)
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,7 @@ func (l layout) manifests() string { return filepath.Join(string(l), "manifests"
 func (l layout) caches() string    { return filepath.Join(string(l), "sources") }
 func (l layout) tmp() string       { return filepath.Join(string(l), "tmp") }
 func (l layout) lock() string      { return filepath.Join(string(l), "lock") }
+func (l layout) gate() string      { return filepath.Join(string(l), "gate") }
 
 func (l layout) manifest(id ID) string { return filepath.Join(l.manifests(), id.Hex()) }
 
@@ -74,7 +75,7 @@ func (s *Store) sweep() error {
 	if err != nil || len(entries) == 0 {
 		return err
 	}
-	lock, err := tryLock(s.dirs.lock())
+	lock, err := tryLock(s.dirs)
 	if err != nil || lock == nil {
 		return err
 	}

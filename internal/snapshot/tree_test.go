@@ -21,7 +21,7 @@ type tree map[string]string
 func (tr tree) write(t testing.TB, dir string) {
 	t.Helper()
 	for spec, content := range tr {
-		path, mode := splitMode(spec)
+		path, mode, hasMode := splitMode(spec)
 		full := filepath.Join(dir, path)
 		must(t, os.MkdirAll(filepath.Dir(full), 0o755))
 		switch {
@@ -33,22 +33,21 @@ func (tr tree) write(t testing.TB, dir string) {
 		default:
 			must(t, os.WriteFile(full, []byte(content), 0o644))
 		}
-		if mode != 0 {
+		if hasMode {
 			must(t, os.Chmod(full, mode))
 		}
 	}
 }
 
-func splitMode(spec string) (string, fs.FileMode) {
+func splitMode(spec string) (path string, mode fs.FileMode, ok bool) {
 	for i := len(spec) - 1; i >= 0; i-- {
 		if spec[i] == '|' {
-			var mode fs.FileMode
 			if _, err := fmt.Sscanf(spec[i+1:], "%o", &mode); err == nil {
-				return spec[:i], mode
+				return spec[:i], mode, true
 			}
 		}
 	}
-	return spec, 0
+	return spec, 0, false
 }
 
 // read gives everything in dir: path -> kind, mode and content.
@@ -117,7 +116,13 @@ func unpack(t testing.TB, s *snapshot.Store, id snapshot.ID) map[string]string {
 	return read(t, dst)
 }
 
-func same(t testing.TB, what string, want, got any) {
+// failer is a testing.TB or a *rapid.T.
+type failer interface {
+	Helper()
+	Errorf(format string, args ...any)
+}
+
+func same(t failer, what string, want, got any) {
 	t.Helper()
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("%s (-want +got):\n%s", what, diff)

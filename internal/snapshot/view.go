@@ -40,7 +40,7 @@ type loadedIndex struct {
 
 // look begins a view; how is unix.LOCK_SH or unix.LOCK_EX.
 func (s *Store) look(ctx context.Context, how int) (*view, error) {
-	lock, err := acquire(ctx, s.dirs.lock(), how)
+	lock, err := acquire(ctx, s.dirs, how)
 	if err != nil {
 		return nil, err
 	}
