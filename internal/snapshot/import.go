@@ -100,7 +100,7 @@ func (i *importing) read(ctx context.Context) error {
 			if err := i.readBlob(); err != nil {
 				return err
 			}
-			if _, bytes := i.writer.written(); bytes >= segmentSize {
+			if i.writer.written() >= segmentSize {
 				if err := i.keep(ctx); err != nil {
 					return err
 				}

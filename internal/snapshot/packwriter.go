@@ -56,7 +56,7 @@ func (w *packWriter) chunk(stored []byte, raw int) (chunk, error) {
 			return chunk{}, fmt.Errorf("begin pack: %w", err)
 		}
 		w.f = f
-		w.buf = append(make([]byte, 0, writeSize+chunkSize), packMagic...)
+		w.buf = append(make([]byte, 0, 1<<16), packMagic...)
 		w.off = int64(len(packMagic))
 	}
 	c := chunk{off: w.off, stored: uint32(len(stored)), raw: uint32(raw)}
@@ -123,11 +123,11 @@ func (w *packWriter) complete() bool {
 	return len(w.claimed) == len(w.blobs)
 }
 
-// written says how much the pack holds so far.
-func (w *packWriter) written() (blobs int, bytes int64) {
+// written says how many bytes of chunks the pack holds so far.
+func (w *packWriter) written() int64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return len(w.blobs), w.stored
+	return w.stored
 }
 
 // commit makes the pack durable and part of the store and gives its name, or

@@ -61,7 +61,7 @@ func parsePattern(line string) (pattern, bool) {
 	line, p.include = strings.CutPrefix(line, "!")
 	line, p.dirOnly = strings.CutSuffix(line, "/")
 	p.nameOnly = strings.IndexByte(line, '/') < 0
-	p.suffix = strings.HasPrefix(line, "*") && strings.IndexAny(line[1:], `*?[\`) < 0
+	p.suffix = strings.HasPrefix(line, "*") && !strings.ContainsAny(line[1:], `*?[\`)
 	line = strings.TrimPrefix(line, "/")
 	p.text, p.prefix = line, len(line)
 	if i := strings.IndexAny(line, `*?[\`); i >= 0 {

@@ -28,7 +28,7 @@ func TestAnyTreeComesBack(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		src, err := os.MkdirTemp(work, "")
 		must(t, err)
-		defer os.RemoveAll(src) //nolint:errcheck // a test's directory
+		defer os.RemoveAll(src)
 		dirs := []string{src}
 		for range rapid.IntRange(1, 3).Draw(r, "rounds") {
 			for range rapid.IntRange(0, 8).Draw(r, "changes") {

@@ -135,7 +135,7 @@ func (p *pruning) rewrite(ctx context.Context, old []*packCensus) error {
 			if err := p.copyTo(w, at, &buf); err != nil {
 				return err
 			}
-			if _, bytes := w.written(); bytes >= rollover {
+			if w.written() >= rollover {
 				if _, err := w.commit(ctx); err != nil {
 					return err
 				}

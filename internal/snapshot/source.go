@@ -97,7 +97,7 @@ func (r *reader) attempt(path string, n *node, buf *scratch) error {
 	if err != nil {
 		return &os.PathError{Op: "open", Path: path, Err: err}
 	}
-	defer unix.Close(fd) //nolint:errcheck // only read from
+	defer unix.Close(fd)
 	f := sourceFile{fd: fd, path: path}
 	before, err := f.stat()
 	if err != nil {

@@ -206,7 +206,7 @@ func (s *Store) packNames() ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list packs: %w", err)
 	}
-	defer d.Close() //nolint:errcheck // only read from
+	defer d.Close()
 	names, err := d.Readdirnames(-1)
 	if err != nil {
 		return nil, fmt.Errorf("list packs: %w", err)

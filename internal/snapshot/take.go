@@ -197,7 +197,7 @@ func (t *taking) readAll(ctx context.Context, begun time.Time, dev uint64, cache
 	if !r.writer.complete() {
 		return Snapshot{}, &ChangedError{Path: ".", Vanished: true} // a file changed whose content another one shared
 	}
-	_, snap.Stored = r.writer.written()
+	snap.Stored = r.writer.written()
 	snap.ID = idOf(sha256.Sum256(data))
 	pack, err := t.s.commit(ctx, r.writer, snap.ID, data)
 	if err != nil {

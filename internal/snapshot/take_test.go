@@ -171,7 +171,7 @@ func TestTakeRefuses(t *testing.T) {
 				must(t, unix.Mkfifo(filepath.Join(dir, "pipe"), 0o644))
 				fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 				must(t, err)
-				t.Cleanup(func() { unix.Close(fd) }) //nolint:errcheck // a test's socket
+				t.Cleanup(func() { must(t, unix.Close(fd)) })
 				must(t, unix.Bind(fd, &unix.SockaddrUnix{Name: filepath.Join(dir, "s")}))
 			},
 			want: &snapshot.SpecialFileError{Files: []snapshot.SpecialFile{{Path: "pipe", Kind: "named pipe"}, {Path: "s", Kind: "socket"}}},

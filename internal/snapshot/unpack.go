@@ -105,7 +105,7 @@ func (u *unpacking) run(ctx context.Context, dst string) error {
 	if err != nil {
 		return err
 	}
-	defer root.Close() //nolint:errcheck // nothing was written through it itself
+	defer root.Close()
 	for i := range u.entries {
 		if e := &u.entries[i]; e.Kind == KindDir {
 			if err := root.Mkdir(e.Path, 0o700); err != nil {
@@ -191,7 +191,7 @@ func (u *unpacking) writeBatch(ctx context.Context, root *os.Root, b *batch, buf
 		if err != nil {
 			return err
 		}
-		defer sub.Close() //nolint:errcheck // nothing was written through it itself
+		defer sub.Close()
 		dir = sub
 	}
 	for _, e := range b.files {

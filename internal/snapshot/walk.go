@@ -127,7 +127,7 @@ func (w *walker) readDir(r *dirReader, step walkStep) (findings, error) {
 	if err != nil {
 		return found, fmt.Errorf("read source directory: %w", &os.PathError{Op: "open", Path: abs, Err: err})
 	}
-	defer unix.Close(fd) //nolint:errcheck // only read from
+	defer unix.Close(fd)
 	slices.Sort(names)
 	rules := step.rules
 	if _, ok := slices.BinarySearch(names, w.ignoreName); ok {
@@ -135,70 +135,114 @@ func (w *walker) readDir(r *dirReader, step walkStep) (findings, error) {
 			return found, err
 		}
 	}
-	old, cached := w.cache.dirs[rel]
-	reader := cacheReader{s: old.data}
-	var last node // the cache's next node that is not behind us
-	lastOK := false
-	kept := 0
-
+	at := place{walker: w, fd: fd, abs: abs, rel: rel, rules: rules, found: &found}
+	at.old, at.cached = w.cache.dirs[rel]
+	at.reader.s = at.old.data
 	nodes := make([]node, 0, len(names))
 	for _, name := range names {
-		if neverTaken(name) {
-			continue
+		n, ok, err := at.node(name)
+		if err != nil {
+			return found, err
 		}
-		var st unix.Stat_t
-		if err := fstatat(fd, name, &st); errors.Is(err, unix.ENOENT) {
-			continue // gone since the directory was read: not there
-		} else if err != nil {
-			return found, fmt.Errorf("read source directory: %w", &os.PathError{Op: "lstat", Path: filepath.Join(abs, name), Err: err})
+		if ok {
+			nodes = append(nodes, n)
 		}
-		n := node{name: name, stat: statOf(&st)}
-		isDir := n.stat.mode&unix.S_IFMT == unix.S_IFDIR
-		if w.always != nil || rules != nil {
-			path := joinPath(rel, name)
-			if w.always.excluded(path, name, isDir) || rules.excluded(path, name, isDir) {
-				continue
-			}
-		}
-		if isDir && w.skip[inode{dev: uint64(st.Dev), ino: st.Ino}] { //nolint:unconvert // 32 bits on darwin
-			continue
-		}
-		for cached && reader.s != "" && last.name < name {
-			last = node{}
-			lastOK = reader.node(&last)
-		}
-		same := last.name == name && lastOK && (last.stat == n.stat || isDir && last.stat.mode == n.stat.mode)
-		if same {
-			kept++
-		}
-		switch n.stat.mode & unix.S_IFMT {
-		case unix.S_IFDIR:
-			n.kind = KindDir
-			n.dir = &dirNode{path: joinPath(rel, name)}
-			found.steps = append(found.steps, walkStep{dir: n.dir, rules: rules})
-			found.totals.Dirs++
-		case unix.S_IFREG:
-			n.kind = KindFile
-			n.known, n.digest = same, last.digest
-			found.totals.Files++
-			found.totals.Bytes += n.stat.size
-		case unix.S_IFLNK:
-			n.kind = KindLink
-			if n.target = last.target; !same {
-				if n.target, err = readlinkat(fd, name); err != nil {
-					return found, fmt.Errorf("read source directory: %w", &os.PathError{Op: "readlink", Path: filepath.Join(abs, name), Err: err})
-				}
-			}
-			found.totals.Links++
-		default:
-			found.special = append(found.special, SpecialFile{Path: joinPath(rel, name), Kind: specialKind(n.stat.mode)})
-			continue
-		}
-		nodes = append(nodes, n)
 	}
 	step.dir.nodes = nodes
-	found.changed = !cached || kept != len(nodes) || old.count != len(nodes)
+	found.changed = !at.cached || at.kept != len(nodes) || at.old.count != len(nodes)
 	return found, nil
+}
+
+// place is the directory that is being read, beside what the cache has of it.
+type place struct {
+	*walker
+	fd       int
+	abs, rel string
+	rules    *ignoreRules
+	found    *findings
+
+	old    cachedDir
+	cached bool
+	reader cacheReader
+	last   node // the cache's next node that is not behind us
+	lastOK bool // its digest or target may be used
+	kept   int  // nodes that are as the cache has them
+}
+
+// node looks at one name, in order; ok says whether it is taken.
+func (p *place) node(name string) (n node, ok bool, err error) {
+	if neverTaken(name) {
+		return n, false, nil
+	}
+	var st unix.Stat_t
+	if err := fstatat(p.fd, name, &st); errors.Is(err, unix.ENOENT) {
+		return n, false, nil // gone since the directory was read: not there
+	} else if err != nil {
+		return n, false, p.failed("lstat", name, err)
+	}
+	n = node{name: name, stat: statOf(&st)}
+	kind := n.stat.mode & unix.S_IFMT
+	if p.excluded(name, kind == unix.S_IFDIR) {
+		return n, false, nil
+	}
+	if kind == unix.S_IFDIR && p.skip[inode{dev: uint64(st.Dev), ino: st.Ino}] { //nolint:unconvert // 32 bits on darwin
+		return n, false, nil
+	}
+	same := p.isCached(&n)
+	switch kind {
+	case unix.S_IFDIR:
+		n.kind = KindDir
+		n.dir = &dirNode{path: joinPath(p.rel, name)}
+		p.found.steps = append(p.found.steps, walkStep{dir: n.dir, rules: p.rules})
+		p.found.totals.Dirs++
+	case unix.S_IFREG:
+		n.kind = KindFile
+		n.known, n.digest = same, p.last.digest
+		p.found.totals.Files++
+		p.found.totals.Bytes += n.stat.size
+	case unix.S_IFLNK:
+		n.kind = KindLink
+		if n.target = p.last.target; !same {
+			if n.target, err = readlinkat(p.fd, name); err != nil {
+				return n, false, p.failed("readlink", name, err)
+			}
+		}
+		p.found.totals.Links++
+	default:
+		p.found.special = append(p.found.special, SpecialFile{Path: joinPath(p.rel, name), Kind: specialKind(n.stat.mode)})
+		return n, false, nil
+	}
+	return n, true, nil
+}
+
+func (p *place) excluded(name string, dir bool) bool {
+	if p.always == nil && p.rules == nil {
+		return false
+	}
+	path := joinPath(p.rel, name)
+	return p.always.excluded(path, name, dir) || p.rules.excluded(path, name, dir)
+}
+
+// isCached moves on in the cache to the node's name and says whether the cache
+// has it as it is.
+func (p *place) isCached(n *node) bool {
+	for p.cached && p.reader.s != "" && p.last.name < n.name {
+		p.last = node{}
+		p.lastOK = p.reader.node(&p.last)
+	}
+	if p.last.name != n.name || !p.lastOK {
+		return false
+	}
+	isDir := n.stat.mode&unix.S_IFMT == unix.S_IFDIR
+	if p.last.stat != n.stat && (!isDir || p.last.stat.mode != n.stat.mode) {
+		return false
+	}
+	p.kept++
+	return true
+}
+
+func (p *place) failed(op, name string, err error) error {
+	return fmt.Errorf("read source directory: %w", &os.PathError{Op: op, Path: filepath.Join(p.abs, name), Err: err})
 }
 
 // dirReader lists directories with one buffer.
@@ -223,8 +267,7 @@ func (r *dirReader) open(path string, within bool) (int, []string, error) {
 	for {
 		n, err := retry(func() (int, error) { return unix.ReadDirent(fd, r.buf) })
 		if err != nil {
-			unix.Close(fd) //nolint:errcheck // only read from
-			return -1, nil, err
+			return -1, nil, errors.Join(err, unix.Close(fd))
 		}
 		if n <= 0 {
 			return fd, r.names, nil

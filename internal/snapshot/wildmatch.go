@@ -48,29 +48,11 @@ func glob(p, text string, pathname bool) matchResult {
 				return noMatch
 			}
 		case '*':
-			rest, slashes := stars(p, i, pathname)
-			if p[i:rest] != "*" && slashes && pathname && at(p, rest) == '/' {
-				// "foo/**/" may stand for "foo/" alone.
-				if glob(p[rest+1:], text[t:], pathname) == matched {
-					return matched
-				}
+			rest, skip, result := star(p, i, text[t:], pathname)
+			if skip < 0 {
+				return result
 			}
-			if rest == len(p) {
-				if !slashes && strings.IndexByte(text[t:], '/') >= 0 {
-					return abortToStarStar
-				}
-				return matched
-			}
-			if !slashes && p[rest] == '/' {
-				// One star before a slash ends at the next slash of the text.
-				slash := strings.IndexByte(text[t:], '/')
-				if slash < 0 {
-					return abortAll
-				}
-				i, t = rest, t+slash
-				continue
-			}
-			return globStar(p[rest:], text[t:], pathname, slashes)
+			i, t = rest, t+skip
 		case '[':
 			end, in := class(p, i, c)
 			if end < 0 {
@@ -90,6 +72,29 @@ func glob(p, text string, pathname bool) matchResult {
 		return noMatch
 	}
 	return matched
+}
+
+// star matches the run of stars at p[i] and what follows. With skip not
+// negative it is one star that ends skip bytes further in the text, at the
+// slash p[rest]; else result is that of all the rest.
+func star(p string, i int, text string, pathname bool) (rest, skip int, result matchResult) {
+	rest, slashes := stars(p, i, pathname)
+	if slashes && pathname && at(p, rest) == '/' && glob(p[rest+1:], text, pathname) == matched {
+		return 0, -1, matched // "foo/**/" may stand for "foo/" alone
+	}
+	slash := strings.IndexByte(text, '/')
+	switch {
+	case rest == len(p) && !slashes && slash >= 0:
+		return 0, -1, abortToStarStar
+	case rest == len(p):
+		return 0, -1, matched
+	case !slashes && p[rest] == '/' && slash < 0:
+		return 0, -1, abortAll
+	case !slashes && p[rest] == '/':
+		return rest, slash, noMatch
+	default:
+		return 0, -1, globStar(p[rest:], text, pathname, slashes)
+	}
 }
 
 // stars reads the run of stars at p[i] and says where it ends and whether it
@@ -191,35 +196,28 @@ func class(p string, i int, c byte) (end int, in bool) {
 	return i, in != negated
 }
 
-// namedClass says whether c is in [:name:], in the C locale.
+// classes are the members of [:name:] in the C locale, as pairs of first and
+// last.
+var classes = map[string]string{
+	"alnum":  "09AZaz",
+	"alpha":  "AZaz",
+	"blank":  "\t\t  ",
+	"cntrl":  "\x00\x1f\x7f\x7f",
+	"digit":  "09",
+	"graph":  "!~",
+	"lower":  "az",
+	"print":  " ~",
+	"punct":  "!/:@[`{~",
+	"space":  "\t\r  ",
+	"upper":  "AZ",
+	"xdigit": "09AFaf",
+}
+
+// namedClass says whether c is in [:name:].
 func namedClass(name string, c byte) (in, known bool) {
-	lower, upper, digit := 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9'
-	graph := '!' <= c && c <= '~'
-	switch name {
-	case "alnum":
-		return lower || upper || digit, true
-	case "alpha":
-		return lower || upper, true
-	case "blank":
-		return c == ' ' || c == '\t', true
-	case "cntrl":
-		return c < ' ' || c == 0x7f, true
-	case "digit":
-		return digit, true
-	case "graph":
-		return graph, true
-	case "lower":
-		return lower, true
-	case "print":
-		return graph || c == ' ', true
-	case "punct":
-		return graph && !lower && !upper && !digit, true
-	case "space":
-		return c == ' ' || '\t' <= c && c <= '\r', true
-	case "upper":
-		return upper, true
-	case "xdigit":
-		return digit || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F', true
+	ranges, known := classes[name]
+	for i := 0; i < len(ranges); i += 2 {
+		in = in || ranges[i] <= c && c <= ranges[i+1]
 	}
-	return false, false
+	return in, known
 }
