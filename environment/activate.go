@@ -5,7 +5,7 @@ import "path"
 // Where ImageRecipe puts things inside the image.
 const (
 	imageDirectory = "/opt/runner"
-	imagePrefix    = imageDirectory + "/python"
+	imagePrefix    = imageDirectory + "/venv" // conda's too
 )
 
 // Activation says how a script is run in an environment.

@@ -69,7 +69,7 @@ func ChooseBase(name string, table []BaseImage, driver string) (reference string
 	}
 	if len(fitting) == 0 {
 		if builtinImage(name) {
-			return "", &BaseError{Message: fmt.Sprintf("the table of base images has none named %s", name), Hint: "name an image in docker.image"}
+			return "", &BaseError{Driver: driver, Message: fmt.Sprintf("the table of base images has none named %s", name), Hint: "name an image in docker.image"}
 		}
 		return name, nil
 	}

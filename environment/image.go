@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/distribution/reference"
@@ -23,10 +24,20 @@ type ImageRecipe struct {
 	// Dockerfile and the Files beside it (by name) are the build context.
 	Dockerfile string
 	Files      map[string][]byte
-	// BuildArgs are the names of the environment variables to pass as build
-	// arguments when they are set where the build is asked for. Docker's
-	// history of the image shows their values.
+	// BuildArgs are the names of the build arguments that the Dockerfile takes,
+	// besides the proxies that every builder knows. Docker's history of the
+	// image shows their values.
 	BuildArgs []string
+}
+
+// BuildArgs are the environment variables that change how packages are fetched,
+// so that an image build should be given those that are set.
+func BuildArgs() []string {
+	return []string{
+		"PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_INDEX", "PIP_TRUSTED_HOST", "PIP_DEFAULT_TIMEOUT", "PIP_RETRIES",
+		"UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_NO_INDEX", "UV_INSECURE_HOST",
+		"CONDA_CHANNEL_ALIAS",
+	}
 }
 
 // Where a made image keeps its records.
@@ -36,8 +47,9 @@ const (
 )
 
 // ImageRecipe gives the build of the image; base is a reference, already
-// chosen where the spec says cpu or gpu. Only the kind image+python has one.
-func (r *Resolved) ImageRecipe(base string) (ImageRecipe, error) {
+// chosen where the spec says cpu or gpu. buildArgs are those of BuildArgs that
+// will be passed. Only the kind image+python has one.
+func (r *Resolved) ImageRecipe(base string, buildArgs ...string) (ImageRecipe, error) {
 	if r.Kind != ImageBuild {
 		return ImageRecipe{}, fmt.Errorf("image recipe: kind %s has none", r.Kind)
 	}
@@ -47,6 +59,11 @@ func (r *Resolved) ImageRecipe(base string) (ImageRecipe, error) {
 	named, err := reference.ParseAnyReference(base)
 	if err != nil {
 		return ImageRecipe{}, fmt.Errorf("image recipe: base image %q: %w", base, err)
+	}
+	for _, name := range buildArgs {
+		if !slices.Contains(BuildArgs(), name) {
+			return ImageRecipe{}, fmt.Errorf("image recipe: %q is no build argument", name)
+		}
 	}
 	inside := *r
 	inside.Kind = Venv
@@ -65,14 +82,9 @@ func (r *Resolved) ImageRecipe(base string) (ImageRecipe, error) {
 			"environment.sh": []byte(recipe.Script),
 			"python.sh":      []byte(imageScript),
 		},
-		BuildArgs: []string{
-			"PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_INDEX", "PIP_TRUSTED_HOST",
-			"PIP_DEFAULT_TIMEOUT", "PIP_RETRIES",
-			"UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_NO_INDEX", "UV_INSECURE_HOST",
-			"CONDA_CHANNEL_ALIAS", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
-		},
+		BuildArgs: buildArgs,
 	}
-	out.Dockerfile = r.dockerfile(base, out.BuildArgs)
+	out.Dockerfile = r.dockerfile(base, buildArgs)
 	return out, nil
 }
 
@@ -80,11 +92,9 @@ func (r *Resolved) dockerfile(base string, buildArgs []string) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("FROM %s", base)
-	line("USER root")
+	line("USER 0")
 	for _, name := range buildArgs {
-		if !strings.Contains(strings.ToLower(name), "proxy") { // known to every builder
-			line("ARG %s", name)
-		}
+		line("ARG %s", name)
 	}
 	line("COPY environment.sh python.sh %s/", imageDirectory)
 	prepare := "true"

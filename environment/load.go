@@ -51,7 +51,7 @@ func Parse(file string, data []byte) (*Spec, error) {
 	}
 	spec := &Spec{}
 	problems := document.Decode(spec)
-	problems = append(problems, document.Place(spec.Problems())...)
+	problems = append(problems, document.Place(yamlpos.Unreported(spec.Problems(), problems))...)
 	if err := yamlpos.ErrorOf(problems); err != nil {
 		return nil, err
 	}
@@ -71,7 +71,7 @@ func parseCondaFile(document *yamlpos.Document) (*Spec, error) {
 	var file condaFile
 	problems := document.Decode(&file)
 	conda := file.conda()
-	problems = append(problems, document.Place(conda.problems())...)
+	problems = append(problems, document.Place(yamlpos.Unreported(conda.problems(), problems))...)
 	if err := yamlpos.ErrorOf(problems); err != nil {
 		return nil, err
 	}

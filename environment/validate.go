@@ -69,11 +69,9 @@ func (p *Python) problems() []Problem {
 	if strings.HasPrefix(p.InterpreterPath, "-") {
 		c.add("interpreter_path", "", "%q is no path of an interpreter", p.InterpreterPath)
 	}
-	if _, err := parseRequirements(strings.Join(p.Pip, "\n")); err != nil {
-		for i, line := range p.Pip {
-			if message := requirementProblem(line); message != "" {
-				c.add(fmt.Sprintf("pip[%d]", i), "", "%s", message)
-			}
+	for i, line := range p.Pip {
+		if message := requirementProblem(line); message != "" {
+			c.add(fmt.Sprintf("pip[%d]", i), "", "%s", message)
 		}
 	}
 	if p.Conda != nil {

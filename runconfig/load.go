@@ -109,24 +109,15 @@ func build(document *yamlpos.Document, c *ScriptRunConfig, sets []string, direct
 	return c, nil
 }
 
-// unreported leaves out the rules about fields that could not be read in the
-// first place or hold something that could not, and that script and command are
-// missing when one of them is misspelt.
+// unreported leaves out the rules about what could not be read in the first
+// place, and that script and command are missing when one of them is misspelt.
 func unreported(rules, reported []Problem) []Problem {
-	noScript := false
-	for _, p := range reported {
-		if p.Field == "" || p.Field == "script" || p.Field == "command" ||
-			p.Hint == `did you mean "script"?` || p.Hint == `did you mean "command"?` {
-			noScript = true
-		}
-	}
-	return slices.DeleteFunc(rules, func(rule Problem) bool {
-		if rule.Field == "" {
-			return noScript
-		}
-		return slices.ContainsFunc(reported, func(p Problem) bool {
-			return p.Field == rule.Field || strings.HasPrefix(p.Field, rule.Field+".") || strings.HasPrefix(p.Field, rule.Field+"[")
-		})
+	noScript := slices.ContainsFunc(reported, func(p Problem) bool {
+		return p.Field == "" || p.Field == "script" || p.Field == "command" ||
+			p.Hint == `did you mean "script"?` || p.Hint == `did you mean "command"?`
+	})
+	return slices.DeleteFunc(yamlpos.Unreported(rules, reported), func(rule Problem) bool {
+		return rule.Field == "" && noScript
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/runnerml/runner/environment"
 	"github.com/runnerml/runner/internal/yamlpos"
@@ -69,8 +70,8 @@ func (v *checks) what(c *ScriptRunConfig) {
 	}
 	if c.Script != "" {
 		switch {
-		case strings.ContainsRune(c.Script, 0):
-			v.add("script", "", "script holds a NUL byte")
+		case strings.ContainsRune(c.Script, 0) || !utf8.ValidString(c.Script):
+			v.bytes("script", "script", c.Script)
 		case path.IsAbs(c.Script):
 			v.add("script", "write it relative to source_directory", "script %q is an absolute path", c.Script)
 		case path.Clean(c.Script) == "..", strings.HasPrefix(path.Clean(c.Script), "../"):
@@ -79,14 +80,21 @@ func (v *checks) what(c *ScriptRunConfig) {
 			v.add("script", "name a file", "script %q is a directory", c.Script)
 		}
 	}
-	if strings.ContainsRune(c.Command, 0) {
-		v.add("command", "", "command holds a NUL byte")
-	}
+	v.bytes("command", "command", c.Command)
 	v.command(c)
 	for i, argument := range c.Arguments {
-		if strings.ContainsRune(argument, 0) {
-			v.add(fmt.Sprintf("arguments[%d]", i), "", "an argument holds a NUL byte")
-		}
+		v.bytes(fmt.Sprintf("arguments[%d]", i), "an argument", argument)
+	}
+}
+
+// bytes refuses what no program can be given, and what would not survive being
+// stored as JSON.
+func (v *checks) bytes(field, what, value string) {
+	switch {
+	case strings.ContainsRune(value, 0):
+		v.add(field, "", "%s holds a NUL byte", what)
+	case !utf8.ValidString(value):
+		v.add(field, "pass other bytes in a file", "%s is not UTF-8 text", what)
 	}
 }
 
@@ -227,9 +235,7 @@ func (v *checks) variables(c *ScriptRunConfig) {
 		case reserved(name):
 			v.add(field, "choose another name", "%s is set by Runner itself", name)
 		}
-		if strings.ContainsRune(value, 0) {
-			v.add(field, "", "the value of %s holds a NUL byte", name)
-		}
+		v.bytes(field, "the value of "+name, value)
 	}
 	seen := map[string]bool{}
 	for i, name := range c.Secrets {

@@ -110,3 +110,14 @@ func Join(path, inner string) string {
 		return path + "." + inner
 	}
 }
+
+// Unreported leaves out of rules those about fields that are in reported
+// already, or that hold such a field: what could not be read cannot be judged.
+func Unreported(rules, reported []Problem) []Problem {
+	return slices.DeleteFunc(slices.Clone(rules), func(rule Problem) bool {
+		return rule.Field != "" && slices.ContainsFunc(reported, func(p Problem) bool {
+			rest, inside := strings.CutPrefix(p.Field, rule.Field)
+			return inside && (rest == "" || rest[0] == '.' || rest[0] == '[')
+		})
+	})
+}

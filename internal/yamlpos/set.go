@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -27,6 +28,9 @@ func (d *Document) Set(assignment string) error {
 			rest, text, ok = strings.Cut(assignment[end:], "=")
 			path = assignment[:end] + rest
 		}
+	}
+	if !utf8.ValidString(assignment) {
+		return fail("", "the assignment is not UTF-8 text")
 	}
 	if !ok || strings.TrimSpace(path) == "" {
 		return fail("for example --set resources.memory=4GiB", "an assignment has the form key=value")
