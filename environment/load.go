@@ -1,6 +1,7 @@
 package environment
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -140,6 +141,25 @@ func (c Conda) MarshalYAML() (any, error) {
 	}
 	type plain Conda
 	return plain(c), nil
+}
+
+// MarshalJSON writes the path as a string when the environment is a file.
+func (c Conda) MarshalJSON() ([]byte, error) {
+	if c.File != "" {
+		return json.Marshal(c.File)
+	}
+	type plain Conda
+	return json.Marshal(plain(c))
+}
+
+// UnmarshalJSON reads what MarshalJSON writes.
+func (c *Conda) UnmarshalJSON(data []byte) error {
+	*c = Conda{}
+	if len(data) > 0 && data[0] == '"' {
+		return json.Unmarshal(data, &c.File)
+	}
+	type plain Conda
+	return json.Unmarshal(data, (*plain)(c))
 }
 
 // AnchorFiles makes the files that the spec names absolute: they are relative

@@ -99,6 +99,9 @@ func classify(text string) (requirement, error) {
 			return requirement{}, fmt.Errorf("%q holds a control character", text)
 		}
 	}
+	if strings.HasSuffix(text, `\`) { // it would swallow the next line
+		return requirement{}, fmt.Errorf("%q ends with a backslash that continues nothing", text)
+	}
 	if !strings.HasPrefix(text, "-") {
 		return requirement{text: strings.Join(strings.Fields(text), " ")}, localProblem(text)
 	}

@@ -21,20 +21,28 @@ type Problem = yamlpos.Problem
 type SpecError = yamlpos.Error
 
 // Load reads a spec from a file, applies the assignments of --set, fills the
-// defaults and checks it. Relative paths are relative to the file. What is
-// wrong in the spec is a *SpecError; a file that cannot be read is another
-// error.
+// defaults and checks it, also that the source directory and the script are
+// there. Relative paths are relative to the file. What is wrong in the spec is
+// a *SpecError; a file that cannot be read is another error.
 func Load(path string, sets []string) (*ScriptRunConfig, error) {
 	data, err := readSpec(path)
 	if err != nil {
 		return nil, err
 	}
-	return Parse(path, data, sets)
+	return parse(path, data, sets, (*ScriptRunConfig).missing)
 }
 
 // Parse is Load for content already read; file names it in errors, and its
-// directory is what relative paths are relative to.
+// directory is what relative paths are relative to. It does not look whether
+// the source directory and the script are there.
 func Parse(file string, data []byte, sets []string) (*ScriptRunConfig, error) {
+	return parse(file, data, sets, nil)
+}
+
+// look reports files that a complete spec names and that are not there.
+type look func(*ScriptRunConfig) []Problem
+
+func parse(file string, data []byte, sets []string, find look) (*ScriptRunConfig, error) {
 	document, err := yamlpos.Parse(file, data)
 	if err != nil {
 		return nil, err
@@ -43,7 +51,7 @@ func Parse(file string, data []byte, sets []string) (*ScriptRunConfig, error) {
 	if err != nil {
 		return nil, fmt.Errorf("directory of %s: %w", file, err)
 	}
-	return build(document, &ScriptRunConfig{}, sets, directory)
+	return build(document, &ScriptRunConfig{}, sets, directory, find)
 }
 
 // FromScript makes the spec of a script that comes without one: its directory
@@ -67,7 +75,7 @@ func FromScript(path string, sets []string) (*ScriptRunConfig, error) {
 		return nil, fmt.Errorf("working directory: %w", err)
 	}
 	c := &ScriptRunConfig{Script: filepath.Base(absolute), SourceDirectory: filepath.Dir(absolute)}
-	c, err = build(yamlpos.Empty(""), c, sets, here)
+	c, err = build(yamlpos.Empty(""), c, sets, here, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +95,7 @@ func FromScript(path string, sets []string) (*ScriptRunConfig, error) {
 }
 
 // build applies assignments, decodes over c, fills defaults and checks.
-func build(document *yamlpos.Document, c *ScriptRunConfig, sets []string, directory string) (*ScriptRunConfig, error) {
+func build(document *yamlpos.Document, c *ScriptRunConfig, sets []string, directory string, find look) (*ScriptRunConfig, error) {
 	var problems []Problem
 	for _, set := range sets {
 		var wrong *SpecError
@@ -105,6 +113,11 @@ func build(document *yamlpos.Document, c *ScriptRunConfig, sets []string, direct
 	// Defaults are made to be legal; this is for those taken from names.
 	if err := c.Validate(); err != nil {
 		return nil, err
+	}
+	if find != nil {
+		if err := yamlpos.ErrorOf(document.Place(find(c))); err != nil {
+			return nil, err
+		}
 	}
 	return c, nil
 }

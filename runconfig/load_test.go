@@ -1,6 +1,7 @@
 package runconfig_test
 
 import (
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/runnerml/runner/environment"
 	"github.com/runnerml/runner/runconfig"
 	"go.yaml.in/yaml/v4"
@@ -72,11 +74,22 @@ func TestLoad(t *testing.T) {
 			if c.SourceDirectory != directory {
 				t.Errorf("source directory %s", c.SourceDirectory)
 			}
+			sent, err := json.Marshal(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var received runconfig.ScriptRunConfig
+			if err := json.Unmarshal(sent, &received); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(c, &received, cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("sent as JSON it changes:\n%s", diff)
+			}
 			again, err := yaml.Marshal(c)
 			if err != nil {
 				t.Fatal(err)
 			}
-			c2, err := load(t, t.TempDir(), string(again))
+			c2, err := load(t, filepath.Join(t.TempDir(), "elsewhere"), string(again))
 			if err != nil {
 				t.Fatalf("what Load gave is not loadable: %v\n%s", err, again)
 			}
@@ -202,6 +215,27 @@ func TestLoadLimits(t *testing.T) {
 	}
 }
 
+func TestLoadMissingScript(t *testing.T) {
+	directory := t.TempDir()
+	write(t, filepath.Join(directory, "src", "train.py"), "")
+	tests := []struct{ text, want string }{
+		{"source_directory: src\nscript: trian.py\n", "the script trian.py is not in the source directory " + directory + "/src: job.yaml:2:9\nhint: did you mean \"train.py\"?"},
+		{"source_directory: nosuch\nscript: train.py\n", "source_directory " + directory + "/nosuch: no such file or directory: job.yaml:1:19"},
+		{"source_directory: src/train.py\nscript: train.py\n", "source_directory " + directory + "/src/train.py is not a directory: job.yaml:1:19\nhint: name the directory around it"},
+		{"script: src\n", "the script src is a directory: job.yaml:1:9\nhint: name a file in it"},
+	}
+	for _, test := range tests {
+		path := filepath.Join(directory, "job.yaml")
+		write(t, path, test.text)
+		_, err := runconfig.Load(path, nil)
+		if err == nil {
+			t.Errorf("no error for %q", test.text)
+		} else if diff := cmp.Diff(test.want, strings.ReplaceAll(err.Error(), path, "job.yaml")); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
+
 func TestLoadMissingFile(t *testing.T) {
 	_, err := runconfig.Load(filepath.Join(t.TempDir(), "job.yaml"), nil)
 	if !errors.Is(err, os.ErrNotExist) {
@@ -246,6 +280,9 @@ func load(t *testing.T, directory, text string, sets ...string) (*runconfig.Scri
 	t.Helper()
 	path := filepath.Join(directory, "job.yaml")
 	write(t, path, text)
+	for _, script := range []string{"train.py", "a.py"} {
+		write(t, filepath.Join(directory, script), "")
+	}
 	return runconfig.Load(path, sets)
 }
 
