@@ -46,7 +46,10 @@ func (e *TooLargeError) Hint() string {
 type LeadingLink struct{ Path, Target string }
 
 // LinkError says which symbolic links lead out of the source directory.
-type LinkError struct{ Links []LeadingLink }
+type LinkError struct {
+	Links  []LeadingLink
+	Ignore string // the ignore file to write exclusions to
+}
 
 func (e *LinkError) Error() string {
 	names := make([]string, len(e.Links))
@@ -58,14 +61,17 @@ func (e *LinkError) Error() string {
 
 // Hint tells the user what to do about it.
 func (e *LinkError) Hint() string {
-	return "exclude them in .runnerignore, or replace them with the files they lead to"
+	return "exclude them in " + e.Ignore + ", or replace them with the files they lead to"
 }
 
 // SpecialFile is an entry that has no content to picture.
 type SpecialFile struct{ Path, Kind string }
 
 // SpecialFileError says which sockets, pipes and devices were found.
-type SpecialFileError struct{ Files []SpecialFile }
+type SpecialFileError struct {
+	Files  []SpecialFile
+	Ignore string // the ignore file to write exclusions to
+}
 
 func (e *SpecialFileError) Error() string {
 	names := make([]string, len(e.Files))
@@ -76,12 +82,13 @@ func (e *SpecialFileError) Error() string {
 }
 
 // Hint tells the user what to do about it.
-func (e *SpecialFileError) Hint() string { return "exclude them in .runnerignore" }
+func (e *SpecialFileError) Hint() string { return "exclude them in " + e.Ignore }
 
 // ChangedError says that a file kept changing, or vanished, while it was read.
 type ChangedError struct {
 	Path     string
 	Vanished bool
+	Ignore   string // the ignore file to write exclusions to
 }
 
 func (e *ChangedError) Error() string {
@@ -93,7 +100,7 @@ func (e *ChangedError) Error() string {
 
 // Hint tells the user what to do about it.
 func (e *ChangedError) Hint() string {
-	return "wait until nothing writes to it, or exclude it in .runnerignore"
+	return "wait until nothing writes to it, or exclude it in " + e.Ignore
 }
 
 // CorruptError says that something stored is damaged. Taking the same source
@@ -145,4 +152,24 @@ func quotePath(p string) string {
 func isCorrupt(err error) bool {
 	var corrupt *CorruptError
 	return errors.As(err, &corrupt)
+}
+
+// nameIgnore tells an error about a source directory which ignore file counts
+// there, for its hint.
+func nameIgnore(err error, ignore string) error {
+	var link *LinkError
+	var special *SpecialFileError
+	var changed *ChangedError
+	var large *TooLargeError
+	switch {
+	case errors.As(err, &link):
+		link.Ignore = ignore
+	case errors.As(err, &special):
+		special.Ignore = ignore
+	case errors.As(err, &changed):
+		changed.Ignore = ignore
+	case errors.As(err, &large):
+		large.Ignore = ignore
+	}
+	return err
 }

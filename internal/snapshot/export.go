@@ -66,37 +66,44 @@ func (s *Store) Export(ctx context.Context, w io.Writer, id ID, want []Digest) e
 	if err != nil {
 		return err
 	}
-	out := bufio.NewWriterSize(w, writeSize)
-	head := binary.AppendUvarint([]byte(streamMagic), uint64(len(packed)))
-	if _, err := out.Write(append(head, packed...)); err != nil {
+	sizes := m.blobs()
+	for _, d := range want {
+		if _, ok := sizes[d]; !ok {
+			return fmt.Errorf("export snapshot %s: content %s is not part of it", id, d)
+		}
+		v.find(d) // opens its pack
+	}
+	v.unlock() // the other side may be slow
+	if err := v.send(ctx, w, packed, sizes, want); err != nil {
 		return fmt.Errorf("export snapshot: %w", err)
 	}
-	sizes := m.blobs()
+	return nil
+}
+
+func (v *view) send(ctx context.Context, w io.Writer, manifest []byte, sizes map[Digest]int64, want []Digest) error {
+	out := bufio.NewWriterSize(w, writeSize)
+	head := binary.AppendUvarint([]byte(streamMagic), uint64(len(manifest)))
+	if _, err := out.Write(append(head, manifest...)); err != nil {
+		return err
+	}
 	sent := make(map[Digest]bool, len(want))
 	var buf scratch
 	for _, d := range want {
 		if err := context.Cause(ctx); err != nil {
 			return err
 		}
-		size, ok := sizes[d]
-		if !ok {
-			return fmt.Errorf("export snapshot %s: content %s is not part of it", id, d)
-		}
 		if sent[d] {
 			continue
 		}
 		sent[d] = true
-		if err := v.sendBlob(out, d, size, &buf); err != nil {
-			return fmt.Errorf("export snapshot: %w", err)
+		if err := v.sendBlob(out, d, sizes[d], &buf); err != nil {
+			return err
 		}
 	}
 	if _, err := out.Write(binary.AppendUvarint([]byte{endMark}, uint64(len(sent)))); err != nil {
-		return fmt.Errorf("export snapshot: %w", err)
+		return err
 	}
-	if err := out.Flush(); err != nil {
-		return fmt.Errorf("export snapshot: %w", err)
-	}
-	return nil
+	return out.Flush()
 }
 
 // sendBlob checks the blob first: what went into the stream cannot be taken

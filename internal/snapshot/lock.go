@@ -16,15 +16,30 @@ import (
 type storeLock struct{ f *os.File }
 
 // acquire waits for the lock until ctx is done; how is unix.LOCK_SH or
-// unix.LOCK_EX. Whoever waits stands in the gate meanwhile, which those who
-// want it alone hold alone: so an unbroken row of sharers cannot keep them out.
+// unix.LOCK_EX. Everybody passes a gate on the way. Who wants the lock alone
+// keeps the gate shut while waiting, so that an unbroken row of sharers cannot
+// keep them out; but not for long at a time, because one of those inside may be
+// receiving from a slow line, and others should not have to wait for that.
 func acquire(ctx context.Context, dirs layout, how int) (*storeLock, error) {
-	gate, err := flock(ctx, dirs.gate(), how)
-	if err != nil {
-		return nil, err
+	const shut = time.Second
+	for {
+		gate, err := flock(ctx, dirs.gate(), how, 0)
+		if err != nil {
+			return nil, err
+		}
+		limit := time.Duration(0)
+		if how == unix.LOCK_EX {
+			limit = shut
+		}
+		lock, err := flock(ctx, dirs.lock(), how, limit)
+		gate.release()
+		if lock != nil || err != nil {
+			return lock, err
+		}
+		if err := pause(ctx, shut); err != nil {
+			return nil, fmt.Errorf("lock snapshot store: %w", err)
+		}
 	}
-	defer gate.release()
-	return flock(ctx, dirs.lock(), how)
 }
 
 // tryLock takes the lock alone, or gives nil when somebody has it.
@@ -50,16 +65,22 @@ func openLock(path string) (*os.File, error) {
 	return f, nil
 }
 
-func flock(ctx context.Context, path string, how int) (*storeLock, error) {
+// flock waits for one of the two files, until ctx is done or, when there is a
+// limit, so long; then it gives nil.
+func flock(ctx context.Context, path string, how int, limit time.Duration) (*storeLock, error) {
 	f, err := openLock(path)
 	if err != nil {
 		return nil, err
 	}
+	begun := time.Now()
 	const shortest, longest = 500 * time.Microsecond, 10 * time.Millisecond
 	for wait := shortest; ; wait = min(2*wait, longest) {
 		ok, err := tryFlock(f, how)
 		if ok {
 			return &storeLock{f}, nil
+		}
+		if err == nil && limit > 0 && time.Since(begun) > limit {
+			return nil, f.Close()
 		}
 		if err == nil {
 			if err = pause(ctx, wait); err != nil {

@@ -106,3 +106,22 @@ func TestRemove(t *testing.T) {
 	same(t, "same ID again", snap.ID, take(t, s, src).ID)
 	same(t, "unpacked", read(t, src), unpack(t, s, snap.ID))
 }
+
+// TestManyPicturesStayFew: without anybody pruning, small changes do not leave
+// ever more packs behind.
+func TestManyPicturesStayFew(t *testing.T) {
+	src := t.TempDir()
+	dir := filepath.Join(t.TempDir(), "objects")
+	s := openStore(t, dir)
+	var ids []snapshot.ID
+	for i := range 150 {
+		tree{"f": fmt.Sprintf("content %d", i)}.write(t, src)
+		ids = append(ids, take(t, s, src).ID)
+	}
+	if packs := countFiles(t, filepath.Join(dir, "packs")); packs > 70 {
+		t.Errorf("%d packs after 150 pictures", packs)
+	}
+	for i, id := range ids {
+		same(t, "unpacked", map[string]string{"f": fmt.Sprintf("-rw-r--r-- content %d", i)}, unpack(t, s, id))
+	}
+}

@@ -28,7 +28,7 @@ type packCensus struct {
 // dropPacks removes the packs that nothing needs and rewrites those that are
 // mostly dead, have damage, or are too many and too small.
 func (p *pruning) dropPacks(ctx context.Context) error {
-	censuses, err := p.census()
+	censuses, err := p.census(func(d Digest) bool { return p.live[d] })
 	if err != nil {
 		return err
 	}
@@ -82,7 +82,7 @@ func (p *pruning) removePacks(packs []*packCensus, which func(*packCensus) bool)
 // census looks into every pack. Of a blob that is in several only the newest
 // is alive. A pack whose index cannot be read is dead as a whole; one that
 // cannot be opened at all is left alone.
-func (p *pruning) census() ([]packCensus, error) {
+func (p *pruning) census(live func(Digest) bool) ([]packCensus, error) {
 	var list []packCensus
 	seen := make(map[Digest]bool, len(p.live))
 	for _, pack := range p.view.packs {
@@ -105,7 +105,7 @@ func (p *pruning) census() ([]packCensus, error) {
 			case pack.idx.isBad(at.digest):
 				c.sick = true
 				c.dead++
-			case !p.live[at.digest] || seen[at.digest]:
+			case !live(at.digest) || seen[at.digest]:
 				c.dead++
 			default:
 				seen[at.digest] = true
@@ -166,4 +166,48 @@ func (p *pruning) copyTo(w *packWriter, at location, buf *scratch) error {
 	}
 	w.add(blob)
 	return nil
+}
+
+// What tidy puts together.
+const (
+	manyPacks = 64      // so many at least
+	tinyPack  = 1 << 18 // bytes
+)
+
+// tidy joins the tiny packs that many pictures with small changes leave behind,
+// so that the store stays quick without anybody pruning it. It does nothing
+// while others are at work.
+func (s *Store) tidy(ctx context.Context, packs int) error {
+	if packs < manyPacks {
+		return nil
+	}
+	lock, err := tryLock(s.dirs)
+	if err != nil || lock == nil {
+		return err
+	}
+	v, err := s.viewUnder(lock)
+	if err != nil {
+		return err
+	}
+	defer v.close()
+	v.packs = slices.DeleteFunc(v.packs, func(p *packFile) bool {
+		info, err := os.Stat(p.path)
+		return err != nil || info.Size() > tinyPack
+	})
+	if len(v.packs) < manyPacks {
+		return nil
+	}
+	p := &pruning{s: s, view: v}
+	censuses, err := p.census(func(Digest) bool { return true })
+	if err != nil {
+		return err
+	}
+	old := make([]*packCensus, len(censuses))
+	for i := range censuses {
+		old[i] = &censuses[i]
+	}
+	if err := p.rewrite(ctx, old); err != nil {
+		return err
+	}
+	return p.removePacks(old, func(c *packCensus) bool { return c.pack.err == nil })
 }

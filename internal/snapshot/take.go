@@ -60,9 +60,14 @@ func (s *Store) Take(ctx context.Context, srcDir string, opt Options) (Snapshot,
 	const attempts = 3
 	for attempt := 1; ; attempt++ {
 		snap, err := t.take(ctx)
+		if err == nil {
+			v.close()
+			_ = s.tidy(ctx, len(v.packs)) // the picture is good without
+			return snap, nil
+		}
 		var gone *ChangedError
-		if err == nil || attempt == attempts || !errors.As(err, &gone) || !gone.Vanished {
-			return snap, err
+		if attempt == attempts || !errors.As(err, &gone) || !gone.Vanished {
+			return Snapshot{}, nameIgnore(err, t.ignoreFile())
 		}
 		// A name that was listed is no longer what it was: look at all again.
 		if err := pause(ctx, time.Duration(attempt)*20*time.Millisecond); err != nil {
@@ -113,7 +118,7 @@ func (t *taking) take(ctx context.Context) (Snapshot, error) {
 	if err != nil {
 		return Snapshot{}, err
 	}
-	if err := t.checkSize(w, tree); err != nil {
+	if err := t.checkSize(w.totals.Bytes, tree); err != nil {
 		return Snapshot{}, err
 	}
 	if !w.changed && trusted && t.s.valid(cache.id) {
@@ -146,12 +151,25 @@ func (t *taking) walker(cache *sourceCache) (*walker, error) {
 	return w, nil
 }
 
-func (t *taking) checkSize(w *walker, tree *dirNode) error {
+// ignoreFile names the ignore file that counts, or the one to make.
+func (t *taking) ignoreFile() string {
+	names := ignoreNames()
+	name, err := ignoreKind(t.root)
+	if err != nil {
+		return names[0]
+	}
+	if _, err := os.Stat(filepath.Join(t.root, name)); err != nil {
+		return names[0]
+	}
+	return name
+}
+
+func (t *taking) checkSize(bytes int64, tree *dirNode) error {
 	limit := t.opt.MaxBytes
 	if limit == 0 {
 		limit = DefaultMaxBytes
 	}
-	if limit < 0 || w.totals.Bytes <= limit {
+	if limit < 0 || bytes <= limit {
 		return nil
 	}
 	var sizes []FileSize
@@ -161,14 +179,7 @@ func (t *taking) checkSize(w *walker, tree *dirNode) error {
 	})
 	slices.SortStableFunc(sizes, func(a, b FileSize) int { return int(min(max(b.Size-a.Size, -1), 1)) })
 	const shown = 10
-	ignore := w.ignoreName
-	if _, err := os.Stat(filepath.Join(t.root, ignore)); err != nil {
-		ignore = ignoreNames()[0]
-	}
-	return &TooLargeError{
-		Dir: t.root, Bytes: w.totals.Bytes, Max: limit,
-		Largest: slices.Clone(sizes[:min(shown, len(sizes))]), Ignore: ignore,
-	}
+	return &TooLargeError{Dir: t.root, Bytes: bytes, Max: limit, Largest: slices.Clone(sizes[:min(shown, len(sizes))])}
 }
 
 // readAll reads what is not known, and commits the picture.
@@ -190,6 +201,9 @@ func (t *taking) readAll(ctx context.Context, begun time.Time, dev uint64, cache
 		}
 		return true
 	})
+	if err := t.checkSize(snap.Bytes, tree); err != nil { // a file may have grown since
+		return Snapshot{}, err
+	}
 	data := encodeManifest(tree.flatten(make([]Entry, 0, w.totals.Files+w.totals.Links+w.totals.Dirs)))
 	if len(data) > maxManifest {
 		return Snapshot{}, fmt.Errorf("source directory %s holds too many files: %d", t.root, w.totals.Files)

@@ -162,7 +162,7 @@ func TestTakeRefuses(t *testing.T) {
 				{Path: "d/up", Target: "../../x"},
 				{Path: "far", Target: "d/e/l/../x"},
 				{Path: "up", Target: "../x"},
-			}},
+			}, Ignore: ".runnerignore"},
 			text: []string{"abs -> /etc/passwd", "d/up -> ../../x"},
 		},
 		"special files": {
@@ -174,7 +174,7 @@ func TestTakeRefuses(t *testing.T) {
 				t.Cleanup(func() { must(t, unix.Close(fd)) })
 				must(t, unix.Bind(fd, &unix.SockaddrUnix{Name: filepath.Join(dir, "s")}))
 			},
-			want: &snapshot.SpecialFileError{Files: []snapshot.SpecialFile{{Path: "pipe", Kind: "named pipe"}, {Path: "s", Kind: "socket"}}},
+			want: &snapshot.SpecialFileError{Files: []snapshot.SpecialFile{{Path: "pipe", Kind: "named pipe"}, {Path: "s", Kind: "socket"}}, Ignore: ".runnerignore"},
 			text: []string{"pipe (named pipe)", "s (socket)"},
 		},
 		"too large": {
@@ -199,7 +199,7 @@ func TestTakeRefuses(t *testing.T) {
 				t.Fatal("no error")
 			}
 			if tt.want != nil {
-				same(t, "error", fmt.Sprintf("%#v", tt.want), fmt.Sprintf("%#v", err))
+				same(t, "error", tt.want, err)
 			}
 			for _, text := range tt.text {
 				if !strings.Contains(err.Error(), text) {

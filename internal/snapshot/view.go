@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -44,6 +45,11 @@ func (s *Store) look(ctx context.Context, how int) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
+	return s.viewUnder(lock)
+}
+
+// viewUnder takes over the lock, also when it fails.
+func (s *Store) viewUnder(lock *storeLock) (*view, error) {
 	names, err := s.packNames()
 	if err != nil {
 		lock.release()
@@ -56,13 +62,25 @@ func (s *Store) look(ctx context.Context, how int) (*view, error) {
 	return v, nil
 }
 
+// close may be called twice.
 func (v *view) close() {
 	for _, p := range v.packs {
 		if p.f != nil {
 			_ = p.f.Close() // only read from
 		}
 	}
+	v.unlock()
+}
+
+// unlock lets others remove packs. The view then goes on with those that it
+// has open: what is removed stays readable until it is closed.
+func (v *view) unlock() {
+	if v.lock == nil {
+		return
+	}
 	v.lock.release()
+	v.lock = nil
+	v.packs = slices.DeleteFunc(v.packs, func(p *packFile) bool { return p.f == nil })
 }
 
 // intact says whether all these packs are there with their seals whole. It
