@@ -4,13 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"log/slog"
 	"os"
 	"time"
 
 	"github.com/runnerml/runner/internal/client"
 	"github.com/runnerml/runner/internal/server"
+	"github.com/runnerml/runner/internal/store"
 	"github.com/spf13/cobra"
 )
 
@@ -105,7 +105,7 @@ func (a *agentProcess) run(ctx context.Context) (err error) {
 		Service: e.service, Snapshots: e.snapshots, Metrics: e.metrics, Log: a.log,
 		Info: server.AgentInfo{
 			Version: currentVersion().Version, Build: l.Build, PID: os.Getpid(),
-			StartedAt: a.now().UTC(), Schema: knownSchema, Foreground: !a.spawned,
+			StartedAt: a.now().UTC(), Schema: store.Schema(), Foreground: !a.spawned,
 		},
 	})
 	agent := server.Agent{Home: l.Home, Server: s, Idle: a.idle, Busy: e.busy, Log: a.log, Ready: a.ready}
@@ -121,5 +121,3 @@ func (a *agentProcess) run(ctx context.Context) (err error) {
 }
 
 func closeWith(err *error, closer func() error) { *err = errors.Join(*err, closer()) }
-
-var _ io.Writer = (*screen)(nil)

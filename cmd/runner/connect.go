@@ -10,6 +10,7 @@ import (
 
 	"github.com/runnerml/runner/internal/client"
 	"github.com/runnerml/runner/internal/server"
+	"github.com/runnerml/runner/internal/store"
 )
 
 // home is $RUNNER_HOME, or ~/.runner.
@@ -39,11 +40,11 @@ func (c *cli) local() (*client.Local, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find our own executable: %w", err)
 	}
-	build, err := buildID(executable)
+	build, err := c.build(executable)
 	if err != nil {
 		return nil, err
 	}
-	l := &client.Local{Home: h, Executable: executable, Build: build, Schema: knownSchema, Environ: os.Environ()}
+	l := &client.Local{Home: h, Executable: executable, Build: build, Schema: store.Schema(), Environ: os.Environ()}
 	if text := os.Getenv("RUNNER_AGENT_IDLE"); text != "" { // for tests
 		if l.Idle, err = time.ParseDuration(text); err != nil {
 			return nil, server.Wrong(err.Error(), "RUNNER_AGENT_IDLE", "")

@@ -13,17 +13,16 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == "supervise" {
 		os.Exit(supervise.Main(os.Args[2:], os.Stdin, os.Stdout))
 	}
-	os.Exit(execute(os.Args[1:], startEngine))
+	os.Exit(execute(os.Args[1:], newCLI(startEngine)))
 }
 
 // execute runs one command and returns its exit code.
-func execute(args []string, engine startEngineFunc) int {
+func execute(args []string, c *cli) int {
 	// A closed pipe is an error of the write, not the end of the process.
 	signal.Ignore(syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // the second Ctrl-C ends us at once
-	c := newCLI(engine)
 	root := newRoot(c)
 	root.SetArgs(args)
 	return c.finish(root.ExecuteContext(ctx))

@@ -14,6 +14,7 @@ import (
 	"github.com/runnerml/runner/internal/server"
 	"github.com/runnerml/runner/internal/server/servertest"
 	"github.com/runnerml/runner/internal/snapshot"
+	"github.com/runnerml/runner/internal/store"
 )
 
 // pollEvery is how often a test looks whether something happened.
@@ -22,8 +23,18 @@ const pollEvery = 2 * time.Millisecond
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		// runner is this very command, but for the engine behind its agent.
-		"runner": func() { os.Exit(execute(os.Args[1:], startFake)) },
+		"runner": func() { os.Exit(execute(os.Args[1:], newCLI(startFake))) },
+		// The same, as a later build, and as a later build with a newer database.
+		"runner-later": func() { os.Exit(execute(os.Args[1:], another("later", store.Schema()))) },
+		"runner-newer": func() { os.Exit(execute(os.Args[1:], another("newer", store.Schema()+1))) },
 	})
+}
+
+func another(build string, schema int) *cli {
+	c := newCLI(startFake)
+	c.build = func(string) (string, error) { return build, nil }
+	c.schema = schema
+	return c
 }
 
 // startFake is an engine that keeps nothing, for what is only about commands.

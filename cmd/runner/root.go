@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/runnerml/runner/internal/server"
+	"github.com/runnerml/runner/internal/store"
 	"github.com/runnerml/runner/internal/yamlpos"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -20,11 +21,14 @@ type cli struct {
 	quiet    bool
 	now      func() time.Time
 	engine   startEngineFunc
+	// build identifies an executable, schema the database it understands.
+	build  func(path string) (string, error)
+	schema int
 }
 
 func newCLI(engine startEngineFunc) *cli {
 	// Whoever shares a terminal must not write into each other's lines.
-	c := &cli{now: time.Now, engine: engine}
+	c := &cli{now: time.Now, engine: engine, build: buildID, schema: store.Schema()}
 	c.out, c.err = newScreen(os.Stdout, os.Getenv), newScreen(os.Stderr, os.Getenv)
 	return c
 }

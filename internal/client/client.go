@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -124,6 +125,11 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 }
 
 func (c *Client) sendBody(ctx context.Context, r request, kind string, body io.Reader) (*http.Response, error) {
+	if slices.ContainsFunc(strings.Split(r.path, "/")[1:], func(part string) bool {
+		return part == "" || part == "." || part == ".."
+	}) { // no name that could be, and none that a path can hold
+		return nil, &server.Problem{Code: server.NotFound, Message: "there is nothing of that name"}
+	}
 	address := c.Base + r.path
 	if len(r.query) > 0 {
 		address += "?" + r.query.Encode()

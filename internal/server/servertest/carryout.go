@@ -89,7 +89,7 @@ func (s *Service) end(ctx context.Context, id string, err error) {
 	case ctx.Err() != nil:
 		outcome, r.Message = run.OutcomeCanceled, "canceled"
 	case exited:
-		outcome, code, r.Message = run.OutcomeScriptFailed, exit.ExitCode(), "the script ended with exit code "+exit.String()
+		outcome, code, r.Message = run.OutcomeScriptFailed, exit.ExitCode(), "the script ended with "+exit.String()
 	case err != nil:
 		outcome, r.Message = run.OutcomeInternalError, err.Error()
 	}
