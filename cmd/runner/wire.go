@@ -2,16 +2,108 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"path/filepath"
+	"strings"
+	"time"
 
+	"github.com/runnerml/runner/backends"
+	"github.com/runnerml/runner/backends/local"
+	"github.com/runnerml/runner/internal/container"
+	"github.com/runnerml/runner/internal/controller"
+	"github.com/runnerml/runner/internal/run"
 	"github.com/runnerml/runner/internal/server"
+	"github.com/runnerml/runner/internal/settings"
+	"github.com/runnerml/runner/internal/snapshot"
+	"github.com/runnerml/runner/internal/store"
+	"github.com/runnerml/runner/metrics"
 )
 
-// knownSchema is the version of the database that package store brings a home
-// to. A test compares the two.
-const knownSchema = 1
+// startEngine opens what a home holds, and starts the controller over it.
+func startEngine(ctx context.Context, home server.Home, log *slog.Logger) (_ *engine, err error) {
+	var closers []func() error
+	closeAll := func() error {
+		var errs []error
+		for i := len(closers) - 1; i >= 0; i-- {
+			errs = append(errs, closers[i]())
+		}
+		return errors.Join(errs...)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, closeAll())
+		}
+	}()
 
-// startEngine opens the home's database and starts the controller.
-func startEngine(context.Context, server.Home, *slog.Logger) (*engine, error) {
-	return nil, &server.Problem{Code: server.Internal, Message: "the controller is not wired yet"}
+	set, err := settings.Load(string(home))
+	if err != nil {
+		return nil, err
+	}
+	db, err := store.Open(ctx, filepath.Join(string(home), "runner.db"))
+	if err != nil {
+		return nil, err
+	}
+	closers = append(closers, db.Close)
+	snapshots, err := snapshot.Open(filepath.Join(string(home), "objects"))
+	if err != nil {
+		return nil, err
+	}
+	here, err := openLocal(ctx, home, set, db, snapshots)
+	if err != nil {
+		return nil, err
+	}
+	closers = append(closers, here.Close)
+
+	m := metrics.New(func() map[run.State]int { return countStates(db, log) })
+	c, err := controller.New(controller.Options{
+		Home: string(home), Store: db, Snapshots: snapshots,
+		Backends: map[string]backends.Backend{"local": here},
+		Metrics:  m, Logger: log, UnreachableLimit: time.Duration(set.UnreachableLimit),
+	})
+	if err != nil {
+		return nil, err
+	}
+	closers = append(closers, func() error { c.Close(); return nil })
+	if err := c.Start(ctx); err != nil {
+		return nil, err
+	}
+	return &engine{
+		service: c, snapshots: snapshots, metrics: m.Handler(),
+		busy:  func(context.Context) (bool, error) { return !c.Idle(), nil },
+		close: closeAll,
+	}, nil
+}
+
+// openLocal makes this computer ready as a target.
+func openLocal(
+	ctx context.Context, home server.Home, set *settings.Settings, db *store.Store, snapshots *snapshot.Store,
+) (*local.Backend, error) {
+	installation, err := db.InstallationID(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return local.New(ctx, local.Options{
+		Home: string(home), Installation: installation, Snapshots: snapshots,
+		Engine: container.Options{Socket: strings.TrimPrefix(set.DockerSocket, "unix://")},
+		Images: set.BaseImages, MaxLog: int64(set.MaxLogSize),
+	})
+}
+
+// countTimeout bounds the counting of runs for one scrape.
+const countTimeout = 5 * time.Second
+
+func countStates(db *store.Store, log *slog.Logger) map[run.State]int {
+	ctx, cancel := context.WithTimeout(context.Background(), countTimeout)
+	defer cancel()
+	counts, err := db.Counts(ctx)
+	if err != nil {
+		log.Error("runs could not be counted for the metrics", "error", fmt.Sprint(err))
+	}
+	states := map[run.State]int{}
+	for _, c := range counts {
+		states[c.State] += c.Runs
+	}
+	return states
 }

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path/filepath"
 	"time"
 
 	"github.com/runnerml/runner/backends"
 	"github.com/runnerml/runner/internal/artifact"
 	"github.com/runnerml/runner/internal/run"
 	"github.com/runnerml/runner/internal/store"
+	"github.com/runnerml/runner/internal/supervise"
 )
 
 // LogName is where an attempt's own log is among its artifacts: Azure ML's
@@ -94,7 +96,7 @@ func (l *logReader) begin(r *run.Run) error {
 		f.Close()
 		if err == nil && !l.q.Since.IsZero() {
 			var at int64
-			at, err = l.sinceInArtifact()
+			at, err = supervise.OffsetSince(filepath.Join(l.c.attemptDir(l.id, l.attempt), "logs"), l.q.Since)
 			l.offset = max(l.offset, at)
 		}
 	} else if t, terr := l.c.target(r.Target); terr == nil {
@@ -280,5 +282,3 @@ func (l *logReader) Close() error {
 	}
 	return nil
 }
-
-func (l *logReader) sinceInArtifact() (int64, error) { return 0, nil }
