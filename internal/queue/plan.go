@@ -104,7 +104,7 @@ func Make(size Size, holding []Held, waiting []Want) Plan {
 func order(waiting []Want) []int32 {
 	idx := make([]int32, len(waiting))
 	for i := range idx {
-		idx[i] = int32(i) //nolint:gosec // so many runs do not fit in memory
+		idx[i] = int32(i)
 	}
 	slices.SortFunc(idx, func(i, j int32) int {
 		a, b := &waiting[i], &waiting[j]
@@ -165,7 +165,7 @@ type ahead struct {
 
 func newPlanner(size Size, holding []Held, waiting int) *planner {
 	p := &planner{
-		size: size, total: total(size), holding: holding, holds: make(map[string]bool, len(holding)),
+		size: size, total: total(size), holding: bySince(holding), holds: make(map[string]bool, len(holding)),
 		blocked: make([]blocked, 0, waiting),
 	}
 	p.free = p.total
@@ -175,8 +175,8 @@ func newPlanner(size Size, holding []Held, waiting int) *planner {
 	}
 	p.free.gpu = int64(len(free)) // an id that is listed twice counts once
 	var leaving share
-	for i := range holding {
-		h := &holding[i]
+	for i := range p.holding {
+		h := &p.holding[i]
 		p.holds[h.Run] = true
 		s := p.counted(share{cpu: milli(h.Allocation.CPUs), mem: max(h.Allocation.Memory, 0)})
 		for _, id := range h.Allocation.GPUs {
@@ -193,7 +193,7 @@ func newPlanner(size Size, holding []Held, waiting int) *planner {
 			p.victims = append(p.victims, victim{h, s})
 		}
 	}
-	sortVictims(p.victims)
+	slices.Reverse(p.victims)
 	for _, id := range size.GPUs {
 		if free[id] {
 			free[id] = false
@@ -202,6 +202,19 @@ func newPlanner(size Size, holding []Held, waiting int) *planner {
 	}
 	p.now, p.soon = p.free, p.free.plus(leaving)
 	return p
+}
+
+// bySince returns the holders in an order that does not depend on how they
+// were given: the first that came first.
+func bySince(holding []Held) []Held {
+	sorted := slices.Clone(holding)
+	slices.SortFunc(sorted, func(a, b Held) int {
+		if c := a.Since.Compare(b.Since); c != 0 {
+			return c
+		}
+		return cmp.Compare(a.Run, b.Run)
+	})
+	return sorted
 }
 
 // count notes how many blocked runs are ahead of w.

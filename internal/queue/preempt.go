@@ -1,9 +1,6 @@
 package queue
 
-import (
-	"cmp"
-	"slices"
-)
+import "slices"
 
 // victim is a holder that may be preempted.
 type victim struct {
@@ -14,16 +11,6 @@ type victim struct {
 // yields reports whether v may be preempted for w: one of higher priority
 // would come back before w.
 func (v victim) yields(w *Want) bool { return v.held.Priority <= w.Priority }
-
-// sortVictims puts the newest first.
-func sortVictims(vs []victim) {
-	slices.SortFunc(vs, func(a, b victim) int {
-		if c := b.held.Since.Compare(a.held.Since); c != 0 {
-			return c
-		}
-		return cmp.Compare(b.held.Run, a.held.Run)
-	})
-}
 
 // preempt picks holders to stop so that ask fits, and reports whether that is
 // possible; otherwise it picks none.

@@ -59,7 +59,7 @@ func writeForEver(s *store.Store, round string, g int) {
 		for _, to := range []run.State{run.Preparing, run.Starting, run.Running, run.Finalizing, run.Completed} {
 			r, err := s.Update(ctx, r.ID, withAttempt(to))
 			check(err)
-			fmt.Println(r.ID, int(indexOf(to))+1)
+			fmt.Println(r.ID, indexOf(to)+1)
 		}
 	}
 }
@@ -94,7 +94,7 @@ func TestKill(t *testing.T) {
 	}
 	path := filepath.Join(t.TempDir(), "runner.db")
 	for round := range rounds {
-		acked := killedWriter(t, path, strconv.Itoa(round), 10+rand.IntN(200)) //nolint:gosec // a test
+		acked := killedWriter(t, path, strconv.Itoa(round), 10+rand.IntN(200))
 		checkAfterKill(t, path, strconv.Itoa(round), acked)
 		if t.Failed() {
 			return
@@ -106,7 +106,7 @@ func TestKill(t *testing.T) {
 // returns all that it gave: the last event by run.
 func killedWriter(t *testing.T, path, round string, answers int) map[string]int {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0]) //nolint:gosec // this test itself
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), writerDB+"="+path, writerRound+"="+round)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()

@@ -99,7 +99,7 @@ func TestMigrations(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer f.Close() //nolint:errcheck // only read
+			defer f.Close()
 			z, err := gzip.NewReader(f)
 			if err != nil {
 				t.Fatal(err)
@@ -145,10 +145,10 @@ func keepFixture(t *testing.T, n int) {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.MkdirAll("testdata", 0o755); err != nil { //nolint:gosec // part of the source
+	if err := os.MkdirAll("testdata", 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(fixture(n), z.Bytes(), 0o644); err != nil { //nolint:gosec // part of the source
+	if err := os.WriteFile(fixture(n), z.Bytes(), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -305,7 +305,7 @@ func TestFilesArePrivate(t *testing.T) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(path, nil, 0o666); err != nil { //nolint:gosec // the point of the test
+	if err := os.WriteFile(path, nil, 0o666); err != nil {
 		t.Fatal(err)
 	}
 	create(t, openAt(t, path), newRun("iris-0000000001"))

@@ -58,7 +58,7 @@ func TestSubscribe(t *testing.T) {
 	}
 	cancelOne()
 	cancelOne()
-	for range one { //nolint:revive // until it is closed
+	for range one { // until it is closed
 	}
 }
 
@@ -116,7 +116,7 @@ func TestCloseEndsSubscriptions(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for range changes { //nolint:revive // until it is closed
+	for range changes { // until it is closed
 	}
 	cancel()
 }

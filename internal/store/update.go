@@ -121,8 +121,8 @@ func (x *row) store(t *writeTx, was before, changed bool) (bool, error) {
 	}
 	if changed || !slices.Equal(values, was.values) {
 		changed = true
-		args := append(values, x.lastSeq, x.n)
-		if err := t.exec("UPDATE runs SET "+runSet+", last_seq = ? WHERE n = ?", args...); err != nil {
+		values = append(values, x.lastSeq, x.n)
+		if err := t.exec("UPDATE runs SET "+runSet+", last_seq = ? WHERE n = ?", values...); err != nil {
 			return false, err
 		}
 	}
