@@ -56,7 +56,7 @@ func limited(duration, grace time.Duration) func(*backends.Attempt) {
 }
 
 func timedOut(w *world) {
-	a := w.attempt(`trap 'echo saved; exit 0' TERM; echo begun; while :; do sleep 0.05; done`, limited(700*time.Millisecond, 20*time.Second))
+	a := w.attempt(`trap 'echo saved; exit 0' TERM; echo begun; while :; do sleep 0.05; done 2>/dev/null`, limited(700*time.Millisecond, 20*time.Second))
 	ref, o := w.carryOut(a)
 	w.expect(o, run.OutcomeTimedOut, 0, "")
 	if got := w.log(ref); got != "begun\nsaved\n" {
@@ -68,7 +68,7 @@ func timedOut(w *world) {
 }
 
 func timedOutIgnoringTerm(w *world) {
-	a := w.attempt(`trap '' TERM; while :; do sleep 0.05; done`, limited(300*time.Millisecond, 300*time.Millisecond))
+	a := w.attempt(`trap '' TERM; while :; do sleep 0.05; done 2>/dev/null`, limited(300*time.Millisecond, 300*time.Millisecond))
 	_, o := w.carryOut(a)
 	w.expect(o, run.OutcomeTimedOut, 137, "SIGKILL")
 }

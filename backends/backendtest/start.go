@@ -129,7 +129,7 @@ func startTwiceAtOnce(w *world) {
 // lostAnswer: Start took effect, and whoever called it died before it could
 // store the handle.
 func lostAnswer(w *world) {
-	a := w.attempt(`echo started; trap 'echo stopped; exit 3' TERM; while :; do sleep 0.1; done`)
+	a := w.attempt(`echo started; trap 'echo stopped; exit 3' TERM; while :; do sleep 0.1; done 2>/dev/null`)
 	ref := w.begin(a)
 	w.running(ref)
 	w.backend = w.target.New(w)

@@ -27,7 +27,7 @@ func (w *world) beganWith(ref backends.Ref, text string) {
 }
 
 func stopPolite(w *world) {
-	ref := w.begin(w.attempt(`trap 'echo saved; exit 7' TERM; echo ready; while :; do sleep 0.05; done`))
+	ref := w.begin(w.attempt(`trap 'echo saved; exit 7' TERM; echo ready; while :; do sleep 0.05; done 2>/dev/null`))
 	w.beganWith(ref, "ready")
 	w.must(w.backend.Stop(w.context(), ref, 20*time.Second))
 	w.expect(w.ended(ref), run.OutcomeCanceled, 7, "")
@@ -37,7 +37,7 @@ func stopPolite(w *world) {
 }
 
 func stopIgnoringTerm(w *world) {
-	ref := w.begin(w.attempt(`trap '' TERM; echo ready; while :; do sleep 0.05; done`))
+	ref := w.begin(w.attempt(`trap '' TERM; echo ready; while :; do sleep 0.05; done 2>/dev/null`))
 	w.beganWith(ref, "ready")
 	began := time.Now()
 	w.must(w.backend.Stop(w.context(), ref, 500*time.Millisecond))
@@ -60,7 +60,7 @@ func stopGrandchildren(w *world) {
 }
 
 func stopTwice(w *world) {
-	ref := w.begin(w.attempt(`trap 'sleep 0.3; echo saved; exit 0' TERM; echo ready; while :; do sleep 0.05; done`))
+	ref := w.begin(w.attempt(`trap 'sleep 0.3; echo saved; exit 0' TERM; echo ready; while :; do sleep 0.05; done 2>/dev/null`))
 	w.beganWith(ref, "ready")
 	for range 3 {
 		w.must(w.backend.Stop(w.context(), ref, 20*time.Second))
@@ -89,7 +89,7 @@ func stopRightAfterStart(w *world) {
 
 // stopShorterGrace: who lost patience may say so.
 func stopShorterGrace(w *world) {
-	ref := w.begin(w.attempt(`trap '' TERM; echo ready; while :; do sleep 0.05; done`))
+	ref := w.begin(w.attempt(`trap '' TERM; echo ready; while :; do sleep 0.05; done 2>/dev/null`))
 	w.beganWith(ref, "ready")
 	w.must(w.backend.Stop(w.context(), ref, 10*time.Minute))
 	w.must(w.backend.Stop(w.context(), ref, 100*time.Millisecond))

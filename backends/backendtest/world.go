@@ -19,7 +19,7 @@ import (
 )
 
 // patience is how long the suite waits for what must happen.
-const patience = time.Minute
+const patience = 20 * time.Second
 
 // world is what one case works with.
 type world struct {

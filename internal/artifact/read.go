@@ -31,8 +31,8 @@ type Readable interface {
 }
 
 // List gives everything below outputs/ and logs/, sorted by path; directories
-// only when they are empty. Names that begin with ".runner-" below logs/ are
-// ours and left out. A directory that is not there has nothing.
+// only when they are empty. The log's index is ours and left out. A directory
+// that is not there has nothing.
 func (d *Directory) List() ([]File, error) {
 	root, err := os.OpenRoot(d.path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -62,8 +62,9 @@ func (d *Directory) List() ([]File, error) {
 	return files, nil
 }
 
-// hidden marks what we keep in logs/ for ourselves, such as the log's index.
-const hidden = "logs/.runner-"
+// hidden is what we keep in logs/ for ourselves: when each part of the log was
+// written.
+const hidden = "logs/std_log.idx"
 
 func list(root *os.Root, dir string, files []File) ([]File, error) {
 	f, err := root.Open(dir)
@@ -76,7 +77,7 @@ func list(root *os.Root, dir string, files []File) ([]File, error) {
 	}
 	for _, entry := range entries {
 		name := dir + "/" + entry.Name()
-		if strings.HasPrefix(name, hidden) {
+		if name == hidden {
 			continue
 		}
 		info, err := entry.Info()

@@ -1,0 +1,190 @@
+package machine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/runnerml/runner/backends"
+	"github.com/runnerml/runner/internal/artifact"
+	"github.com/runnerml/runner/internal/provision"
+	"github.com/runnerml/runner/internal/supervise"
+)
+
+// errRuns is a Collect of what has not ended.
+var errRuns = errors.New("it still runs")
+
+// remarksFile names what a script left and we do not keep.
+const remarksFile = "logs/not_collected.txt"
+
+// ours are the files that we add to the script's logs.
+func (p place) ours() []ourFile {
+	return []ourFile{
+		{name: "std_log.txt", source: path.Join(p.sup(), supervise.LogFile)},
+		{name: "std_log.idx", source: path.Join(p.sup(), "std_log.idx")},
+		{name: "environment_log.txt", source: p.environment()},
+	}
+}
+
+type ourFile struct{ name, source string }
+
+// aside is the name that a script's file gets that has ours: "std_log.txt"
+// becomes "std_log.script.txt".
+func (f ourFile) aside() string {
+	ext := path.Ext(f.name)
+	return strings.TrimSuffix(f.name, ext) + ".script" + ext
+}
+
+// Collect brings outputs/ and logs/ home. On this computer they are moved, in
+// an order that lets it be cut between any two steps and repeated; the log
+// itself stays with the attempt, too, until its release.
+func (m *Machine) Collect(ctx context.Context, ref backends.Ref, sink artifact.Sink) error {
+	defer m.attempts.lock(ref)()
+	err := m.collect(ctx, ref, sink)
+	if err != nil {
+		return fmt.Errorf("collect %s: %w", mark(ref), provision.FailureOf(err))
+	}
+	return nil
+}
+
+func (m *Machine) collect(ctx context.Context, ref backends.Ref, sink artifact.Sink) error {
+	at := m.layout.attempt(ref)
+	r, err := m.readRecord(ctx, at)
+	if err != nil || r == nil {
+		return err // released already, or never here
+	}
+	status, err := m.status(ctx, at)
+	if err != nil {
+		return err
+	}
+	if status.Phase == supervise.Running {
+		return errRuns
+	}
+	if adopter, ok := sink.(artifact.Adopter); ok && m.local {
+		return moveHome(ctx, at, sink, adopter)
+	}
+	return m.copyHome(ctx, at, sink)
+}
+
+// copyHome sends everything through the sink, file by file.
+func (m *Machine) copyHome(ctx context.Context, at place, sink artifact.Sink) error {
+	c := copying{m: m, sink: sink, at: at}
+	for _, top := range []string{"outputs", "logs"} {
+		info, err := m.host.Lstat(ctx, path.Join(at.work(), top))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if !info.IsDir() {
+			c.remark(top, info.Mode(), "")
+			continue
+		}
+		if err := c.directory(ctx, top); err != nil {
+			return err
+		}
+	}
+	for _, f := range at.ours() {
+		err := c.file(ctx, f.source, "logs/"+f.name)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	if len(c.remarks) == 0 {
+		return nil
+	}
+	text := strings.Join(c.remarks, "")
+	const readable = 0o600
+	return sink.Put(ctx, remarksFile, readable, int64(len(text)), strings.NewReader(text))
+}
+
+// copying is one copyHome at work.
+type copying struct {
+	m       *Machine
+	sink    artifact.Sink
+	at      place
+	remarks []string
+}
+
+func (c *copying) directory(ctx context.Context, name string) error {
+	entries, err := c.m.host.ReadDir(ctx, path.Join(c.at.work(), name))
+	if err != nil {
+		return err
+	}
+	if len(entries) == 0 {
+		return c.sink.Mkdir(ctx, name)
+	}
+	for _, e := range entries {
+		child := name + "/" + e.Name()
+		from := path.Join(c.at.work(), child)
+		switch mode := e.Type(); {
+		case mode.IsDir():
+			err = c.directory(ctx, child)
+		case mode.IsRegular():
+			err = c.file(ctx, from, c.home(child))
+		case mode&fs.ModeSymlink != 0:
+			err = c.link(ctx, from, child)
+		default:
+			c.remark(child, mode, "")
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// home is the name at home of a script's file.
+func (c *copying) home(name string) string {
+	for _, f := range c.at.ours() {
+		if name == "logs/"+f.name {
+			return "logs/" + f.aside()
+		}
+	}
+	return name
+}
+
+func (c *copying) link(ctx context.Context, from, name string) error {
+	target, err := c.m.host.Readlink(ctx, from)
+	if err != nil {
+		return err
+	}
+	if artifact.LeadsOut(name, target) {
+		c.remark(name, fs.ModeSymlink, target)
+		return nil
+	}
+	return c.sink.Link(ctx, c.home(name), target)
+}
+
+func (c *copying) file(ctx context.Context, from, name string) error {
+	f, err := c.m.host.Open(ctx, from)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }() // only read
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	return c.sink.Put(ctx, name, info.Mode().Perm(), info.Size(), f)
+}
+
+func (c *copying) remark(name string, mode fs.FileMode, target string) {
+	c.remarks = append(c.remarks, remark(name, mode, target))
+}
+
+// remark says in a line why something is not kept.
+func remark(name string, mode fs.FileMode, target string) string {
+	switch {
+	case mode&fs.ModeSymlink != 0 && target != "":
+		return fmt.Sprintf("%q is a link that leads out, to %q\n", name, target)
+	case name == "outputs" || name == "logs":
+		return fmt.Sprintf("%q is a %s, not a directory\n", name, artifact.Kind(mode))
+	default:
+		return fmt.Sprintf("%q is a %s\n", name, artifact.Kind(mode))
+	}
+}

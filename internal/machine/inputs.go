@@ -1,0 +1,102 @@
+package machine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"net/url"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/runnerml/runner/backends"
+	"github.com/runnerml/runner/internal/host"
+	"github.com/runnerml/runner/internal/run"
+	"github.com/runnerml/runner/runconfig"
+)
+
+// placedInput is an input where the script finds it.
+type placedInput struct {
+	Name string `json:"name"`
+	// Source on the host, and Path as the script sees it: the same for a plain
+	// process.
+	Source string `json:"source"`
+	Path   string `json:"path"`
+	// ReadOnly: it is the user's own and must stay as it is.
+	ReadOnly bool `json:"read_only,omitempty"`
+}
+
+// placeInputs puts the inputs where the script will find them. One that is to
+// be mounted is used where it lies: a container sees it read-only, a process
+// is trusted with it as the user's own programs are.
+func (m *Machine) placeInputs(ctx context.Context, a backends.Attempt, at place, f form, progress backends.Progress) ([]placedInput, error) {
+	if err := m.host.RemoveAll(ctx, at.inputs()); err != nil {
+		return nil, err
+	}
+	var placed []placedInput
+	for i, name := range slices.Sorted(maps.Keys(a.Config.Inputs)) {
+		progress.Report(backends.Step{Name: "inputs", Detail: name, Done: int64(i), Total: int64(len(a.Config.Inputs))})
+		p, err := m.placeInput(ctx, name, a.Config.Inputs[name], at, f)
+		if err != nil {
+			return nil, err
+		}
+		placed = append(placed, p)
+	}
+	return placed, nil
+}
+
+func (m *Machine) placeInput(ctx context.Context, name string, in runconfig.Input, at place, f form) (placedInput, error) {
+	p, err := m.placeOf(ctx, name, in, at, f)
+	if err != nil || p.ReadOnly {
+		return p, err
+	}
+	if err := m.copyInput(ctx, path.Clean(in.Path), p.Source); err != nil {
+		return p, inputFailure(name, "", "copy %s: %w", in.Path, err)
+	}
+	return p, nil
+}
+
+// placeOf says where an input will be, and refuses one that cannot be read.
+func (m *Machine) placeOf(ctx context.Context, name string, in runconfig.Input, at place, f form) (placedInput, error) {
+	if strings.Contains(in.Path, "://") {
+		return placedInput{}, inputFailure(name, "copy it to the machine first and name its path",
+			"%s: this kind of address cannot be read by this target", in.Path)
+	}
+	if !path.IsAbs(in.Path) {
+		return placedInput{}, inputFailure(name, "give the whole path", "%s is not an absolute path", in.Path)
+	}
+	info, err := m.host.Stat(ctx, in.Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return placedInput{}, inputFailure(name, "check inputs."+name+".path: it is looked for on the machine that carries the run out",
+			"%s is not there", in.Path)
+	}
+	if err != nil {
+		return placedInput{}, inputFailure(name, "", "%w", err)
+	}
+	p := placedInput{Name: name, Source: path.Clean(in.Path), ReadOnly: true}
+	inside := url.PathEscape(name)
+	if !info.IsDir() {
+		inside = path.Join(inside, path.Base(p.Source)) // programs look at the ending
+	}
+	if in.Mode == "copy" {
+		p.Source, p.ReadOnly = path.Join(at.inputs(), inside), false
+	}
+	p.Path = p.Source
+	if f == inContainer {
+		p.Path = path.Join(insideInputs, inside)
+	}
+	return p, nil
+}
+
+func inputFailure(name, hint, format string, args ...any) error {
+	return &backends.Failure{Outcome: run.OutcomeScriptFailed, Hint: hint, Err: fmt.Errorf("input "+name+": "+format, args...)}
+}
+
+func (m *Machine) copyInput(ctx context.Context, from, to string) error {
+	if err := m.host.MkdirAll(ctx, path.Dir(to), private); err != nil {
+		return err
+	}
+	return m.host.Run(ctx, host.Command{Argv: []string{"cp", "-a", "--", from, to}})
+}

@@ -1,0 +1,173 @@
+package machine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/runnerml/runner/backends"
+	"github.com/runnerml/runner/environment"
+	"github.com/runnerml/runner/internal/container"
+	"github.com/runnerml/runner/internal/host"
+	"github.com/runnerml/runner/internal/provision"
+	"github.com/runnerml/runner/internal/supervise"
+)
+
+// Config of a Machine.
+type Config struct {
+	Host host.Host
+	// Installation identifies us on an engine that several share.
+	Installation string
+	// Snapshots writes sources into directories of the host.
+	Snapshots provision.Unpacker
+	// Engine options for the host's Docker engine, opened when it is needed.
+	Engine container.Options
+	// Images are the base images that "cpu" and "gpu" name; nil: the built-in ones.
+	Images []environment.BaseImage
+	// MaxLog is how many bytes of an attempt's output are kept; zero:
+	// supervise.DefaultMaxLog.
+	MaxLog int64
+	// Environ is what plain processes inherit, "NAME=value"; nil: what the
+	// host gives to whoever logs in.
+	Environ []string
+	// GPUs lists the host's devices; nil: it has none.
+	GPUs func(ctx context.Context) ([]GPU, error)
+	// Driver is the version of the host's NVIDIA driver; nil: none.
+	Driver func(ctx context.Context) (string, error)
+}
+
+// GPU is a device of the host.
+type GPU struct {
+	backends.GPU
+	// Devices are the device files of an AMD GPU.
+	Devices []string
+}
+
+// Machine carries attempts out on one host. Close it.
+type Machine struct {
+	config       Config
+	host         host.Host
+	local        bool
+	bin          string
+	keeper       *supervise.Keeper
+	environments *provision.Provisioner
+	engines      engines
+	layout       layout
+	platform     host.Platform
+
+	attempts attemptLocks
+	watching watchers
+}
+
+var (
+	_ backends.Backend           = (*Machine)(nil)
+	_ backends.Watcher           = (*Machine)(nil)
+	_ backends.Sweeper           = (*Machine)(nil)
+	_ backends.LogFinder         = (*Machine)(nil)
+	_ backends.EnvironmentKeeper = (*Machine)(nil)
+	_ backends.Planner           = (*Machine)(nil)
+)
+
+// New makes the machine ready: the supervisor's program is put on it.
+func New(ctx context.Context, c Config) (*Machine, error) {
+	if c.Installation == "" {
+		return nil, errors.New("machine: the installation has no name")
+	}
+	platform, err := c.Host.Platform(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("machine: %w", err)
+	}
+	bin, err := supervise.Install(ctx, c.Host)
+	if err != nil {
+		return nil, fmt.Errorf("machine: %w", err)
+	}
+	m := &Machine{
+		config: c, host: c.Host, bin: bin, keeper: supervise.New(c.Host, bin), platform: platform,
+		layout: layout(c.Host.Root()),
+	}
+	_, m.local = c.Host.(host.Local)
+	m.engines = engines{host: c.Host, options: c.Engine}
+	m.environments = provision.New(provision.Config{
+		Host: c.Host, Keeper: m.keeper, Engine: m.engines.get, Images: c.Images, Driver: c.Driver, Contexts: c.Snapshots,
+		Environ: c.Environ, Home: c.Installation, InUse: m.environmentsInUse,
+	})
+	return m, nil
+}
+
+// Close ends what goes on in the background. Attempts and builds go on.
+func (m *Machine) Close() error {
+	m.environments.Close()
+	return m.engines.close()
+}
+
+// engines opens the host's engine when it is first needed, and again when that
+// failed.
+type engines struct {
+	host    host.Host
+	options container.Options
+
+	mu   sync.Mutex
+	open *container.Engine
+}
+
+func (e *engines) get(ctx context.Context) (*container.Engine, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.open != nil {
+		return e.open, nil
+	}
+	opened, err := container.Open(ctx, e.host, e.options)
+	if err != nil {
+		return nil, err
+	}
+	e.open = opened
+	return opened, nil
+}
+
+func (e *engines) close() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.open == nil {
+		return nil
+	}
+	err := e.open.Close()
+	e.open = nil
+	return err
+}
+
+// attemptLocks lets one verb at a time change an attempt.
+type attemptLocks struct {
+	mu    sync.Mutex
+	locks map[string]*attemptLock
+}
+
+type attemptLock struct {
+	sync.Mutex
+	users int
+}
+
+// lock waits for the attempt; call the result when done.
+func (a *attemptLocks) lock(ref backends.Ref) (unlock func()) {
+	key := mark(ref)
+	a.mu.Lock()
+	if a.locks == nil {
+		a.locks = map[string]*attemptLock{}
+	}
+	l := a.locks[key]
+	if l == nil {
+		l = &attemptLock{}
+		a.locks[key] = l
+	}
+	l.users++
+	a.mu.Unlock()
+	l.Lock()
+	return func() {
+		l.Unlock()
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if l.users--; l.users == 0 {
+			delete(a.locks, key)
+		}
+	}
+}

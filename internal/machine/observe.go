@@ -1,0 +1,108 @@
+package machine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+
+	"github.com/runnerml/runner/backends"
+	"github.com/runnerml/runner/internal/container"
+	"github.com/runnerml/runner/internal/supervise"
+)
+
+// Observe asks all supervisors at once, and the engine once for what they do
+// not tell.
+func (m *Machine) Observe(ctx context.Context, refs []backends.Ref) ([]backends.Observation, error) {
+	if len(refs) == 0 {
+		return nil, nil
+	}
+	dirs := make([]string, len(refs))
+	for i, ref := range refs {
+		dirs[i] = m.layout.attempt(ref).sup()
+	}
+	statuses, err := m.keeper.Status(ctx, dirs)
+	if err != nil {
+		return nil, fmt.Errorf("observe %d attempts: %w", len(refs), err)
+	}
+	all := make([]evidence, len(refs))
+	var marks []container.Mark
+	for i, ref := range refs {
+		f, err := m.formOf(ctx, ref, m.layout.attempt(ref))
+		if err != nil {
+			return nil, fmt.Errorf("observe %s: %w", mark(ref), err)
+		}
+		all[i] = evidence{form: f, sup: statuses[i]}
+		if all[i].asksEngine() {
+			marks = append(marks, containerMark(ref, m.config.Installation))
+		}
+	}
+	if len(marks) > 0 {
+		if err := m.askEngine(ctx, refs, all, marks); err != nil {
+			return nil, err
+		}
+	}
+	seen := make([]backends.Observation, len(refs))
+	for i, e := range all {
+		seen[i] = e.observation()
+		if e.sup.Phase != supervise.Absent || e.found {
+			seen[i].Handle = handleOf(e.form, refs[i], e.sup)
+		}
+		if seen[i].Node == "" && seen[i].Phase != backends.Absent {
+			seen[i].Node = m.platform.Hostname
+		}
+	}
+	return seen, nil
+}
+
+// askEngine adds what the engine knows. That it is away is evidence too.
+func (m *Machine) askEngine(ctx context.Context, refs []backends.Ref, all []evidence, marks []container.Mark) error {
+	engine, err := m.engines.get(ctx)
+	var states []container.State
+	if err == nil {
+		states, err = engine.Observe(ctx, m.config.Installation, marks...)
+	}
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("observe %d attempts: %w", len(refs), ctx.Err())
+	}
+	byMark := make(map[container.Mark]container.State, len(states))
+	for _, s := range states {
+		byMark[s.Mark] = s
+	}
+	for i, ref := range refs {
+		e := &all[i]
+		if !e.asksEngine() {
+			continue
+		}
+		e.away = err
+		e.engine, e.found = byMark[containerMark(ref, m.config.Installation)]
+		if e.sup.Phase == supervise.Ended {
+			continue
+		}
+		at := m.layout.attempt(ref)
+		if e.wished, err = m.exists(ctx, path.Join(at.sup(), stopFile)); err != nil {
+			return fmt.Errorf("observe %s: %w", mark(ref), err)
+		}
+		err = e.away
+		if e.found && e.engine.Phase == container.Exited {
+			// What was asked first may be older than the engine's answer.
+			if e.sup, err = m.status(ctx, at); err != nil {
+				return fmt.Errorf("observe %s: %w", mark(ref), err)
+			}
+			if e.sup.Phase == supervise.Absent {
+				const lines = 10
+				e.output, _ = engine.Output(ctx, e.engine.ID, lines) // it only explains
+			}
+		}
+	}
+	return nil
+}
+
+func (m *Machine) exists(ctx context.Context, name string) (bool, error) {
+	_, err := m.host.Lstat(ctx, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}

@@ -1,0 +1,105 @@
+package machine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+
+	"github.com/runnerml/runner/backends"
+	"github.com/runnerml/runner/internal/container"
+	"github.com/runnerml/runner/internal/supervise"
+)
+
+// Release removes the attempt's container, whatever runs of it, and its
+// directory but for what has come home there. The record goes last, so that a
+// release that was cut is seen as one.
+func (m *Machine) Release(ctx context.Context, ref backends.Ref) error {
+	defer m.attempts.lock(ref)()
+	if err := m.release(ctx, ref); err != nil {
+		return fmt.Errorf("release %s: %w", mark(ref), err)
+	}
+	return nil
+}
+
+func (m *Machine) release(ctx context.Context, ref backends.Ref) error {
+	at := m.layout.attempt(ref)
+	r, err := m.readRecord(ctx, at)
+	if err != nil {
+		return err
+	}
+	m.watching.remove(at.sup())
+	f := formOfHandle(ref.Handle)
+	image := ""
+	if r != nil {
+		f, image = r.Form, r.Image
+	}
+	var engine *container.Engine
+	if f == inContainer {
+		if engine, err = m.removeContainer(ctx, ref, at, r); err != nil {
+			return err
+		}
+	}
+	if err := m.keeper.Clean(ctx, at.sup()); err != nil {
+		return err
+	}
+	for _, name := range []string{at.work(), at.half(), at.inputs(), at.sup(), at.environment(), at.record()} {
+		err := m.host.RemoveAll(ctx, name)
+		if err != nil && engine != nil && image != "" {
+			err = engine.RemoveFiles(ctx, image, name) // of other users
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return m.removeEmpty(ctx, string(at), m.layout.attempts(ref.Run))
+}
+
+// removeContainer takes the attempt's container away. One that was prepared
+// and never started has none, and needs no engine to say so.
+func (m *Machine) removeContainer(ctx context.Context, ref backends.Ref, at place, r *record) (*container.Engine, error) {
+	if r == nil {
+		if made, err := m.exists(ctx, string(at)); err != nil || !made {
+			return nil, err
+		}
+	}
+	status, err := m.status(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	if begun, err := m.exists(ctx, at.sup()); err != nil || status.Phase == supervise.Absent && !begun {
+		return nil, err
+	}
+	engine, err := m.engines.get(ctx)
+	if err != nil {
+		return nil, err
+	}
+	states, err := engine.Observe(ctx, m.config.Installation, containerMark(ref, m.config.Installation))
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range states {
+		if err := engine.Remove(ctx, s.ID); err != nil {
+			return nil, err
+		}
+	}
+	return engine, nil
+}
+
+// removeEmpty removes directories that hold nothing any more.
+func (m *Machine) removeEmpty(ctx context.Context, dirs ...string) error {
+	for _, dir := range dirs {
+		entries, err := m.host.ReadDir(ctx, dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil || len(entries) > 0 || path.Clean(dir) == string(m.layout) {
+			return err
+		}
+		if err := m.host.RemoveAll(ctx, dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,159 @@
+package machine
+
+import (
+	"context"
+	"maps"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/runnerml/runner/backends"
+	"github.com/runnerml/runner/internal/supervise"
+)
+
+// seen is what a script sees of its surroundings.
+type seen struct {
+	work, checkpoint string
+}
+
+// variables of the script beyond what it inherits: the environment's, those of
+// its spec, the run's, the secrets and ours, each over the ones before.
+func (m *Machine) variables(ctx context.Context, a backends.Attempt, r *record, at seen) (map[string]string, error) {
+	env := map[string]string{"PYTHONUNBUFFERED": "1"} // its log comes line by line
+	maps.Copy(env, r.Env)
+	if a.Environment != nil {
+		maps.Copy(env, a.Environment.Variables)
+	}
+	maps.Copy(env, a.Config.EnvironmentVariables)
+	maps.Copy(env, a.Secrets)
+	maps.Copy(env, map[string]string{
+		"RUNNER_RUN_ID": a.Run, "AZUREML_RUN_ID": a.Run, "RUNNER_EXPERIMENT": a.Experiment, "RUNNER_ATTEMPT": strconv.Itoa(a.Number),
+		"RUNNER_OUTPUTS_DIR": path.Join(at.work, "outputs"), "RUNNER_CHECKPOINT_DIR": at.checkpoint,
+	})
+	for _, in := range r.Inputs {
+		env["RUNNER_INPUT_"+variableName(in.Name)] = in.Path
+	}
+	if r.Form == process {
+		devices, err := m.deviceVariables(ctx, a.Allocation.GPUs)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(env, devices)
+	}
+	if a.Config.Distributed != nil {
+		maps.Copy(env, map[string]string{
+			"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500", "WORLD_SIZE": "1", "RANK": "0", "LOCAL_RANK": "0", "NODE_RANK": "0",
+		})
+	}
+	return env, nil
+}
+
+// variableName of an input: upper case, and an underscore for what no variable
+// can have.
+func variableName(input string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z':
+			return r - 'a' + 'A'
+		case r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '_':
+			return r
+		}
+		return '_'
+	}, input)
+}
+
+// deviceVariables let a process see its own GPUs and no others.
+func (m *Machine) deviceVariables(ctx context.Context, ids []string) (map[string]string, error) {
+	var devices []GPU
+	if m.config.GPUs != nil {
+		var err error
+		if devices, err = m.config.GPUs(ctx); err != nil {
+			return nil, err
+		}
+	}
+	byVendor := map[string][]string{}
+	for _, d := range devices {
+		byVendor[d.Vendor] = nil // there, and hidden unless it is given
+	}
+	for _, id := range ids {
+		vendor := "nvidia"
+		if i := slices.IndexFunc(devices, func(d GPU) bool { return d.ID == id }); i >= 0 {
+			vendor = devices[i].Vendor
+		}
+		byVendor[vendor] = append(byVendor[vendor], id)
+	}
+	env := map[string]string{}
+	if own, ok := byVendor["nvidia"]; ok {
+		env["CUDA_VISIBLE_DEVICES"] = strings.Join(own, ",")
+		env["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID" // indexes as nvidia-smi counts
+	}
+	if own, ok := byVendor["amd"]; ok {
+		// Only one of HIP_ and ROCR_VISIBLE_DEVICES: indexes in the first count
+		// what the second leaves.
+		env["HIP_VISIBLE_DEVICES"] = strings.Join(own, ",")
+		if len(own) == 0 {
+			env["HIP_VISIBLE_DEVICES"] = "-1"
+		}
+	}
+	return env, nil
+}
+
+// foreign variables belong to another Python than the environment's.
+var foreign = []string{"PYTHONHOME", "PYTHONPATH", "__PYVENV_LAUNCHER__", "VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV"}
+
+// inherited is what a plain process takes over from Environ.
+func (m *Machine) inherited(r *record) []string {
+	if m.config.Environ == nil {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(m.config.Environ), func(v string) bool {
+		name, _, _ := strings.Cut(v, "=")
+		return strings.HasPrefix(name, "RUNNER_") || len(r.PathPrepend) > 0 && slices.Contains(foreign, name)
+	})
+}
+
+// defaultGrace between SIGTERM and SIGKILL when the spec does not say.
+const defaultGrace = 30 * time.Second
+
+// launch of the attempt's process.
+func (m *Machine) launch(ctx context.Context, a backends.Attempt, r *record, at place) (supervise.Launch, error) {
+	surroundings := seen{work: at.work(), checkpoint: m.layout.checkpoint(a.Run)}
+	if r.Form == inContainer {
+		surroundings = seen{work: insideWork, checkpoint: insideCheckpoint}
+	}
+	env, err := m.variables(ctx, a, r, surroundings)
+	if err != nil {
+		return supervise.Launch{}, err
+	}
+	inputs := make(map[string]string, len(r.Inputs))
+	for _, in := range r.Inputs {
+		inputs[in.Name] = in.Path
+	}
+	l := supervise.Launch{
+		Mark: mark(a.Ref()), Argv: a.Config.CommandLine(r.Interpreter, inputs), Dir: surroundings.work,
+		Inherit: r.Form == inContainer || m.config.Environ == nil, PathPrepend: r.PathPrepend,
+		MaxDuration: time.Duration(a.Config.MaxRunDuration), Grace: grace(a), MaxLog: m.config.MaxLog,
+		Memory: int64(a.Config.Resources.Memory), CPUs: a.Config.Resources.CPUs,
+	}
+	if r.Form == process {
+		l.Env = m.inherited(r)
+	}
+	for _, name := range slices.Sorted(maps.Keys(env)) {
+		l.Env = append(l.Env, name+"="+env[name])
+	}
+	for _, name := range slices.Sorted(maps.Keys(a.Secrets)) {
+		if a.Secrets[name] != "" {
+			l.Redact = append(l.Redact, a.Secrets[name])
+		}
+	}
+	return l, nil
+}
+
+func grace(a backends.Attempt) time.Duration {
+	if a.Config.Grace > 0 {
+		return time.Duration(a.Config.Grace)
+	}
+	return defaultGrace
+}
