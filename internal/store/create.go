@@ -24,8 +24,8 @@ var (
 // a submit whose answer was lost makes no second one. An empty requestID is
 // always new.
 //
-// When the id is taken by another run the next free one is given: use the id
-// of the run returned.
+// When the id is taken by another run the next free one is given, in the run
+// returned and in r.ID.
 func (s *Store) CreateRun(ctx context.Context, r *run.Run, requestID string, secrets map[string][]byte) (*run.Run, bool, error) {
 	stored, created, err := s.createRun(ctx, r, requestID, secrets)
 	if err != nil {
@@ -49,6 +49,10 @@ func (s *Store) createRun(ctx context.Context, r *run.Run, requestID string, sec
 	}
 	mine := *r
 	mine.CreatedAt = time.Unix(0, r.CreatedAt.UnixNano()).UTC()
+	mine.Attempts = []run.Attempt{}
+	if mine.Tags == nil {
+		mine.Tags = map[string]string{}
+	}
 	var first *row
 	err = s.w.do(ctx, func(t *writeTx) (err error) {
 		if first, err = findRequest(ctx, t, requestID); err != nil || first != nil {
@@ -65,6 +69,7 @@ func (s *Store) createRun(ctx context.Context, r *run.Run, requestID string, sec
 	if first != nil {
 		return &first.run, false, nil
 	}
+	r.ID = mine.ID
 	return &mine, true, nil
 }
 

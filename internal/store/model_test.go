@@ -101,6 +101,7 @@ func (m *model) create(t *rapid.T, s *store.Store) {
 	r.CreatedAt = genTime(t)
 	request := rapid.SampledFrom([]string{"", "a", "b", "c"}).Draw(t, "request")
 	sealed := map[string][]byte{"S": rapid.SliceOf(rapid.Byte()).Draw(t, "sealed")}
+	asked := r.ID
 	got, created, err := s.CreateRun(t.Context(), r, request, sealed)
 	if err != nil {
 		t.Fatal(err)
@@ -111,8 +112,8 @@ func (m *model) create(t *rapid.T, s *store.Store) {
 		}
 		return
 	}
-	if !created || m.find(got.ID) != nil || m.find(r.ID) == nil && got.ID != r.ID {
-		t.Fatalf("asked for %s, got %s, created %v", r.ID, got.ID, created)
+	if !created || m.find(got.ID) != nil || m.find(asked) == nil && got.ID != asked {
+		t.Fatalf("asked for %s, got %s, created %v", asked, got.ID, created)
 	}
 	want := *r
 	want.ID = got.ID

@@ -34,6 +34,7 @@ func scanRun(rows *sql.Rows) (*row, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.Tags, r.Attempts = map[string]string{}, []run.Attempt{}
 	if tags != nil {
 		if err := json.Unmarshal([]byte(*tags), &r.Tags); err != nil {
 			return nil, fmt.Errorf("tags of run %s: %w", r.ID, err)

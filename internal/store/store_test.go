@@ -47,7 +47,7 @@ func newRun(id string) *run.Run {
 	return &run.Run{
 		ID: id, Experiment: "iris", DisplayName: "baseline", Target: "local", State: run.Queued,
 		CreatedAt: start, Tags: map[string]string{"team": "vision"}, Snapshot: "sha256:aa", Environment: "sha256:bb",
-		Priority: 3,
+		Priority: 3, Attempts: []run.Attempt{},
 		Config: &runconfig.ScriptRunConfig{
 			Script: "train.py", Arguments: []string{"--alpha", "0.5"},
 			Resources:  runconfig.Resources{Nodes: 1, CPUs: 2, Memory: 1 << 30, GPUs: 1},
@@ -139,6 +139,24 @@ func TestRunComesBackAsStored(t *testing.T) {
 	}
 }
 
+// TestEmptyIsNotNull: what has no tags and attempts yet has empty ones, as
+// JSON wants them.
+func TestEmptyIsNotNull(t *testing.T) {
+	s := open(t)
+	r := newRun("iris-0000000001")
+	r.Tags, r.Attempts = nil, nil
+	stored := create(t, s, r)
+	got, err := s.Run(t.Context(), stored.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range []*run.Run{stored, got} {
+		if r.Tags == nil || r.Attempts == nil {
+			t.Errorf("%+v", r)
+		}
+	}
+}
+
 func TestRepeatedRequestMakesNoSecondRun(t *testing.T) {
 	s := open(t)
 	first, created, err := s.CreateRun(t.Context(), newRun("iris-0000000001"), "req", map[string][]byte{"A": []byte("1")})
@@ -166,8 +184,9 @@ func TestTakenIDGivesTheNext(t *testing.T) {
 	s := open(t)
 	create(t, s, newRun("iris-0000000001"))
 	create(t, s, newRun("iris-0000000002"))
-	if got := create(t, s, newRun("iris-0000000001")); got.ID != "iris-0000000003" {
-		t.Error(got.ID)
+	third := newRun("iris-0000000001")
+	if got := create(t, s, third); got.ID != "iris-0000000003" || third.ID != got.ID {
+		t.Error(got.ID, third.ID)
 	}
 	create(t, s, newRun("odd"))
 	if _, _, err := s.CreateRun(t.Context(), newRun("odd"), "", nil); !errors.Is(err, run.ErrBadID) {
