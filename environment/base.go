@@ -12,14 +12,14 @@ import (
 // BaseImage is one built-in base image.
 type BaseImage struct {
 	// Name is what a spec says: "cpu" or "gpu".
-	Name string `yaml:"name" json:"name"`
+	Name string `json:"name" yaml:"name"`
 	// Reference of the image, without a registry host, so that a mirror works.
-	Reference string `yaml:"reference" json:"reference"`
+	Reference string `json:"reference" yaml:"reference"`
 	// CUDA version inside, or empty.
-	CUDA string `yaml:"cuda,omitempty" json:"cuda,omitempty"`
+	CUDA string `json:"cuda,omitempty" yaml:"cuda,omitempty"`
 	// MinDriver is the oldest NVIDIA driver for Linux that the image is chosen
 	// for; empty for images without CUDA.
-	MinDriver string `yaml:"min_driver,omitempty" json:"min_driver,omitempty"`
+	MinDriver string `json:"min_driver,omitempty" yaml:"min_driver,omitempty"`
 }
 
 // BaseImages is the built-in table. A deployment may pass its own.

@@ -81,14 +81,18 @@ func TestParseRefuses(t *testing.T) {
 		{"image reference", "docker: {image: 'A b'}\n", "\"A b\" is no image reference: env.yaml:1:17\nhint: cpu, gpu, or a reference such as \"python:3.12-slim\""},
 		{"Dockerfile and packages", "docker: {dockerfile: D}\npython: {pip: [six]}\n", "a Dockerfile of your own and Python packages are given together: env.yaml:2:9\nhint: install the packages in the Dockerfile, or name a base image with docker.image instead"},
 		{"shm", "docker: {image: cpu, shm_size: big}\n", "\"big\" is no size: write for example 4GiB, 500MB or 1073741824: env.yaml:1:32"},
-		{"volume", "docker: {image: cpu, volumes: ['./a:/b', '/a:b', '/a', '/a:/b:rx', 'named:/b:ro']}\n",
+		{
+			"volume", "docker: {image: cpu, volumes: ['./a:/b', '/a:b', '/a', '/a:/b:rx', 'named:/b:ro']}\n",
 			"the volume's host path \"./a\" is not absolute: env.yaml:1:32\nhint: host:container or host:container:ro\n" +
 				"the volume's container path \"b\" is not absolute: env.yaml:1:42\nhint: host:container or host:container:ro\n" +
 				"\"/a\" is no volume: env.yaml:1:50\nhint: host:container or host:container:ro\n" +
-				"a volume's mode is ro or rw, not \"rx\": env.yaml:1:56\nhint: host:container or host:container:ro"},
-		{"registry", "docker: {image: x, registry: {address: 'https://a', username: u}}\n",
+				"a volume's mode is ro or rw, not \"rx\": env.yaml:1:56\nhint: host:container or host:container:ro",
+		},
+		{
+			"registry", "docker: {image: x, registry: {address: 'https://a', username: u}}\n",
 			"a registry has a username without a password or a password without a username: env.yaml:1:30\nhint: give both, or none\n" +
-				"\"https://a\" is no registry address: env.yaml:1:40\nhint: a host, with a port when it is not 443, without a scheme"},
+				"\"https://a\" is no registry address: env.yaml:1:40\nhint: a host, with a port when it is not 443, without a scheme",
+		},
 		{"password twice", "docker: {image: x, registry: {address: a, username: u, password: {env: A, file: b}}}\n", "a password is given by exactly one of env and file: env.yaml:1:66\nhint: password: {env: REGISTRY_PASSWORD}"},
 		{"password in place of its name", "docker: {image: x, registry: {address: a, username: u, password: {env: hunter-2}}}\n", "password.env is no name of an environment variable: env.yaml:1:72\nhint: give the variable's name, never the password"},
 		{"variable", "environment_variables: {1A: x}\n", "\"1A\" is no name for an environment variable: env.yaml:1:29"},

@@ -109,7 +109,7 @@ func TestResolveRefuses(t *testing.T) {
 		"a cycle":              {python(environment.Python{Requirements: "cycle.txt"}), "cycle.txt includes itself"},
 		"a local path":         {python(environment.Python{Requirements: "local.txt"}), `local.txt: line 1: "." is a path on this machine`},
 		"a directory":          {python(environment.Python{Requirements: "sub"}), "is a directory"},
-		"wrong conda":          {python(environment.Python{Conda: &environment.Conda{File: "wrong.yml"}}), "unknown field \"dependancies\""},
+		"wrong conda":          {python(environment.Python{Conda: &environment.Conda{File: "wrong.yml"}}), "unknown field \"dependencys\""},
 		"invalid spec":         {python(environment.Python{Version: "three"}), `"three" is no Python version`},
 		"missing Dockerfile":   {&environment.Spec{Docker: &environment.Docker{Dockerfile: "nosuch"}}, "read Dockerfile: no such file or directory"},
 		"failing picture":      {&environment.Spec{Docker: &environment.Docker{Dockerfile: "Dockerfile"}}, "picture the Dockerfile's directory: too large"},
@@ -140,7 +140,7 @@ func files(t *testing.T) string {
 		"cycle.txt":        "-r cycle.txt\n",
 		"local.txt":        "-e .\n",
 		"environment.yml":  "name: x\nchannels: [conda-forge]\ndependencies:\n- python=3.11\n- numpy >=1\n- pip:\n  - six\n",
-		"wrong.yml":        "channels: [a]\ndependancies: [b]\n",
+		"wrong.yml":        "channels: [a]\ndependencys: [b]\n",
 		"image/Dockerfile": "FROM python\n",
 		"Dockerfile":       "FROM python\n",
 	} {

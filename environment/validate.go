@@ -28,15 +28,15 @@ func (s *Spec) Validate() error { return yamlpos.ErrorOf(s.Problems()) }
 func (s *Spec) Problems() []Problem {
 	var c checks
 	if s.Name != "" && !namePattern.MatchString(s.Name) {
-		c.add("name", "use letters, digits, dots, dashes and underscores", "%q is no name for an environment", s.Name)
+		c.addf("name", "use letters, digits, dots, dashes and underscores", "%q is no name for an environment", s.Name)
 	}
 	for name, value := range s.Variables {
 		field := yamlpos.Join("environment_variables", name)
 		if !IsVariableName(name) {
-			c.add(field, "", "%q is no name for an environment variable", name)
+			c.addf(field, "", "%q is no name for an environment variable", name)
 		}
 		if strings.ContainsRune(value, 0) {
-			c.add(field, "", "the value of %s holds a NUL byte", name)
+			c.addf(field, "", "the value of %s holds a NUL byte", name)
 		}
 	}
 	if s.Python != nil {
@@ -45,7 +45,7 @@ func (s *Spec) Problems() []Problem {
 	if s.Docker != nil {
 		c.within("docker", s.Docker.problems())
 		if s.Docker.Dockerfile != "" && s.Python.hasPackages() {
-			c.add("python", "install the packages in the Dockerfile, or name a base image with docker.image instead",
+			c.addf("python", "install the packages in the Dockerfile, or name a base image with docker.image instead",
 				"a Dockerfile of your own and Python packages are given together")
 		}
 	}
@@ -59,19 +59,19 @@ func (p *Python) hasPackages() bool {
 func (p *Python) problems() []Problem {
 	var c checks
 	if p.Version != "" && !versionPattern.MatchString(p.Version) {
-		c.add("version", `for example "3.11" or "3.11.9"`, "%q is no Python version", p.Version)
+		c.addf("version", `for example "3.11" or "3.11.9"`, "%q is no Python version", p.Version)
 	}
 	if p.Requirements != "" && len(p.Pip) > 0 {
-		c.add("requirements", "put all of them into one of the two", "pip and requirements are given together")
+		c.addf("requirements", "put all of them into one of the two", "pip and requirements are given together")
 	}
 	c.path("requirements", p.Requirements)
 	c.path("interpreter_path", p.InterpreterPath)
 	if strings.HasPrefix(p.InterpreterPath, "-") {
-		c.add("interpreter_path", "", "%q is no path of an interpreter", p.InterpreterPath)
+		c.addf("interpreter_path", "", "%q is no path of an interpreter", p.InterpreterPath)
 	}
 	for i, line := range p.Pip {
 		if message := requirementProblem(line); message != "" {
-			c.add(fmt.Sprintf("pip[%d]", i), "", "%s", message)
+			c.addf(fmt.Sprintf("pip[%d]", i), "", "%s", message)
 		}
 	}
 	if p.Conda != nil {
@@ -81,12 +81,12 @@ func (p *Python) problems() []Problem {
 			"interpreter_path": p.InterpreterPath != "",
 		} {
 			if given {
-				c.add(field, condaHint(field), "%s and conda are given together", field)
+				c.addf(field, condaHint(field), "%s and conda are given together", field)
 			}
 		}
 	}
 	if p.UserManaged && p.hasPackages() {
-		c.add("user_managed", "leave user_managed out, or the packages and the version",
+		c.addf("user_managed", "leave user_managed out, or the packages and the version",
 			"user_managed means nothing is installed, but packages or a version are given")
 	}
 	return c.problems
@@ -110,21 +110,21 @@ func (c *Conda) problems() []Problem {
 		return out.problems
 	}
 	if len(c.Dependencies) == 0 {
-		out.add("dependencies", "for example dependencies: [python=3.11, numpy]", "a conda environment has no dependencies")
+		out.addf("dependencies", "for example dependencies: [python=3.11, numpy]", "a conda environment has no dependencies")
 	}
 	for i, dependency := range c.Dependencies {
 		if message := condaSpecProblem(dependency); message != "" {
-			out.add(fmt.Sprintf("dependencies[%d]", i), "for example numpy=1.26 or conda-forge::numpy", "%s", message)
+			out.addf(fmt.Sprintf("dependencies[%d]", i), "for example numpy=1.26 or conda-forge::numpy", "%s", message)
 		}
 	}
 	for i, channel := range c.Channels {
 		if strings.TrimSpace(channel) == "" || strings.HasPrefix(channel, "-") || strings.ContainsAny(channel, "\n\x00") {
-			out.add(fmt.Sprintf("channels[%d]", i), "", "%q is no channel", channel)
+			out.addf(fmt.Sprintf("channels[%d]", i), "", "%q is no channel", channel)
 		}
 	}
 	for i, line := range c.Pip {
 		if message := requirementProblem(line); message != "" {
-			out.add(fmt.Sprintf("pip[%d]", i), "", "%s", message)
+			out.addf(fmt.Sprintf("pip[%d]", i), "", "%s", message)
 		}
 	}
 	return out.problems
@@ -145,30 +145,30 @@ func (d *Docker) problems() []Problem {
 	var c checks
 	switch {
 	case d.Image != "" && d.Dockerfile != "":
-		c.add("dockerfile", "the Dockerfile's FROM names the image", "image and dockerfile are given together")
+		c.addf("dockerfile", "the Dockerfile's FROM names the image", "image and dockerfile are given together")
 	case d.Image == "" && d.Dockerfile == "":
-		c.add("", "docker: {image: cpu} takes the built-in base image", "docker has neither image nor dockerfile")
+		c.addf("", "docker: {image: cpu} takes the built-in base image", "docker has neither image nor dockerfile")
 	case d.Image != "" && !builtinImage(d.Image):
 		if _, err := reference.ParseNormalizedNamed(d.Image); err != nil {
-			c.add("image", `cpu, gpu, or a reference such as "python:3.12-slim"`, "%q is no image reference", d.Image)
+			c.addf("image", `cpu, gpu, or a reference such as "python:3.12-slim"`, "%q is no image reference", d.Image)
 		}
 	}
 	c.path("dockerfile", d.Dockerfile)
 	if d.ShmSize != "" {
 		if size, err := ParseSize(d.ShmSize); err != nil {
-			c.add("shm_size", "", "%s", err)
+			c.addf("shm_size", "", "%s", err)
 		} else if size <= 0 {
-			c.add("shm_size", "", "shm_size must be more than 0")
+			c.addf("shm_size", "", "shm_size must be more than 0")
 		}
 	}
 	for i, volume := range d.Volumes {
 		if message := volumeProblem(volume); message != "" {
-			c.add(fmt.Sprintf("volumes[%d]", i), "host:container or host:container:ro", "%s", message)
+			c.addf(fmt.Sprintf("volumes[%d]", i), "host:container or host:container:ro", "%s", message)
 		}
 	}
 	for i, argument := range d.Arguments {
 		if strings.ContainsRune(argument, 0) {
-			c.add(fmt.Sprintf("arguments[%d]", i), "", "an argument holds a NUL byte")
+			c.addf(fmt.Sprintf("arguments[%d]", i), "", "an argument holds a NUL byte")
 		}
 	}
 	if d.Registry != nil {
@@ -199,19 +199,19 @@ func volumeProblem(volume string) string {
 func (r *Registry) problems() []Problem {
 	var c checks
 	if r.Address == "" {
-		c.add("address", "for example registry.example.com", "a registry has no address")
+		c.addf("address", "for example registry.example.com", "a registry has no address")
 	} else if strings.ContainsAny(r.Address, " \n\x00") || strings.Contains(r.Address, "://") {
-		c.add("address", "a host, with a port when it is not 443, without a scheme", "%q is no registry address", r.Address)
+		c.addf("address", "a host, with a port when it is not 443, without a scheme", "%q is no registry address", r.Address)
 	}
 	if (r.Username == "") != (r.Password == nil) {
-		c.add("", "give both, or none", "a registry has a username without a password or a password without a username")
+		c.addf("", "give both, or none", "a registry has a username without a password or a password without a username")
 	}
 	if p := r.Password; p != nil {
 		switch {
 		case (p.Env == "") == (p.File == ""):
-			c.add("password", "password: {env: REGISTRY_PASSWORD}", "a password is given by exactly one of env and file")
+			c.addf("password", "password: {env: REGISTRY_PASSWORD}", "a password is given by exactly one of env and file")
 		case p.Env != "" && !IsVariableName(p.Env):
-			c.add("password.env", "give the variable's name, never the password", "password.env is no name of an environment variable")
+			c.addf("password.env", "give the variable's name, never the password", "password.env is no name of an environment variable")
 		}
 	}
 	return c.problems
@@ -222,7 +222,7 @@ type checks struct {
 	problems []Problem
 }
 
-func (c *checks) add(field, hint, format string, args ...any) {
+func (c *checks) addf(field, hint, format string, args ...any) {
 	c.problems = append(c.problems, Problem{Field: field, Hint: hint, Message: fmt.Sprintf(format, args...)})
 }
 
@@ -233,6 +233,6 @@ func (c *checks) within(prefix string, problems []Problem) {
 // path refuses what no file name can hold.
 func (c *checks) path(field, value string) {
 	if strings.ContainsRune(value, 0) {
-		c.add(field, "", "a path holds a NUL byte")
+		c.addf(field, "", "a path holds a NUL byte")
 	}
 }

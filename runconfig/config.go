@@ -7,80 +7,80 @@ import "github.com/runnerml/runner/environment"
 type ScriptRunConfig struct {
 	// Experiment groups runs. Default: the source directory's name.
 	// Letters, digits, dots, dashes and underscores.
-	Experiment string `yaml:"experiment,omitempty" json:"experiment,omitempty"`
+	Experiment string `json:"experiment,omitempty" yaml:"experiment,omitempty"`
 	// DisplayName says in listings what this run is about. One line.
-	DisplayName string `yaml:"display_name,omitempty" json:"display_name,omitempty"`
+	DisplayName string `json:"display_name,omitempty" yaml:"display_name,omitempty"`
 	// Tags are names with values to find runs by.
-	Tags map[string]string `yaml:"tags,omitempty" json:"tags,omitempty"`
+	Tags map[string]string `json:"tags,omitempty" yaml:"tags,omitempty"`
 
 	// SourceDirectory is pictured and copied to the target. Default: the
 	// directory of the spec. Relative to the spec. After Load it is absolute.
-	SourceDirectory string `yaml:"source_directory,omitempty" json:"source_directory,omitempty"`
+	SourceDirectory string `json:"source_directory,omitempty" yaml:"source_directory,omitempty"`
 	// Script is the file to run, relative to SourceDirectory. Exactly one of
 	// Script and Command is set.
-	Script string `yaml:"script,omitempty" json:"script,omitempty"`
+	Script string `json:"script,omitempty" yaml:"script,omitempty"`
 	// Command is a shell command line (POSIX sh). ${{inputs.NAME}} stands for
 	// the path of an input, quoted.
-	Command string `yaml:"command,omitempty" json:"command,omitempty"`
+	Command string `json:"command,omitempty" yaml:"command,omitempty"`
 	// Arguments reach the script byte for byte. For a command they are the
 	// shell's "$@", appended when a command of one line does not mention them.
-	Arguments []string `yaml:"arguments,omitempty" json:"arguments,omitempty"`
+	Arguments []string `json:"arguments,omitempty" yaml:"arguments,omitempty"`
 
 	// ComputeTarget names an attached target. Default local.
-	ComputeTarget string `yaml:"compute_target,omitempty" json:"compute_target,omitempty"`
+	ComputeTarget string `json:"compute_target,omitempty" yaml:"compute_target,omitempty"`
 	// Environment is a registered name, a file, or inline. Default: python3 as
 	// it is found on the target.
-	Environment *EnvironmentRef `yaml:"environment,omitempty" json:"environment,omitempty"`
+	Environment *EnvironmentRef `json:"environment,omitempty" yaml:"environment,omitempty"`
 
 	// Resources that one node of the run needs.
-	Resources Resources `yaml:"resources,omitempty" json:"resources"`
+	Resources Resources `json:"resources" yaml:"resources,omitempty"`
 	// Distributed says how the run's processes find each other. Default: one
 	// process a node, told nothing of the others.
-	Distributed *Distributed `yaml:"distributed,omitempty" json:"distributed,omitempty"`
+	Distributed *Distributed `json:"distributed,omitempty" yaml:"distributed,omitempty"`
 
 	// Inputs are data the script reads, by name. It finds the path of each in
 	// RUNNER_INPUT_<NAME>, and a command in ${{inputs.NAME}}.
-	Inputs map[string]Input `yaml:"inputs,omitempty" json:"inputs,omitempty"`
+	Inputs map[string]Input `json:"inputs,omitempty" yaml:"inputs,omitempty"`
 	// EnvironmentVariables are set for the script; they win over those of the
 	// environment.
-	EnvironmentVariables map[string]string `yaml:"environment_variables,omitempty" json:"environment_variables,omitempty"`
+	EnvironmentVariables map[string]string `json:"environment_variables,omitempty" yaml:"environment_variables,omitempty"`
 	// Secrets are names of environment variables of whoever submits; the
 	// script finds them under the same names.
-	Secrets []string `yaml:"secrets,omitempty" json:"secrets,omitempty"`
+	Secrets []string `json:"secrets,omitempty" yaml:"secrets,omitempty"`
 
 	// Priority in the queue: higher goes first. Default 0.
-	Priority int `yaml:"priority,omitempty" json:"priority"`
+	Priority int `json:"priority" yaml:"priority,omitempty"`
 	// VMPriority is dedicated, or lowpriority: cheaper, may be preempted, and
 	// then restarts by itself. Default dedicated.
-	VMPriority VMPriority `yaml:"vm_priority,omitempty" json:"vm_priority,omitempty" jsonschema:"enum=dedicated,enum=lowpriority"`
+	VMPriority VMPriority `json:"vm_priority,omitempty" jsonschema:"enum=dedicated,enum=lowpriority" yaml:"vm_priority,omitempty"`
 	// MaxRunDuration of one attempt's script. Default: no limit.
-	MaxRunDuration Duration `yaml:"max_run_duration,omitempty" json:"max_run_duration,omitempty"`
+	MaxRunDuration Duration `json:"max_run_duration,omitempty" yaml:"max_run_duration,omitempty"`
 	// Grace is the time between SIGTERM and SIGKILL on cancel, timeout and
 	// preemption. Default 30 s.
-	Grace Duration `yaml:"grace,omitempty" json:"grace,omitempty"`
+	Grace Duration `json:"grace,omitempty" yaml:"grace,omitempty"`
 	// Restart says which ends of an attempt are followed by another attempt.
-	Restart Restart `yaml:"restart,omitempty" json:"restart"`
+	Restart Restart `json:"restart" yaml:"restart,omitempty"`
 }
 
 // EnvironmentRef is an environment by name, by file, or inline. YAML: a
 // string (a registered name, or a path when it has a slash or ends in .yaml,
 // .yml or .json) or a mapping (an environment.Spec).
 type EnvironmentRef struct {
-	Name string            `yaml:"-" json:"name,omitempty"`
-	File string            `yaml:"-" json:"file,omitempty"`
-	Spec *environment.Spec `yaml:"-" json:"spec,omitempty"`
+	Name string            `json:"name,omitempty" yaml:"-"`
+	File string            `json:"file,omitempty" yaml:"-"`
+	Spec *environment.Spec `json:"spec,omitempty" yaml:"-"`
 }
 
 // Resources that one node of the run needs. In Azure ML: JobResourceConfiguration.
 type Resources struct {
 	// Nodes the run spans. Default 1.
-	Nodes int `yaml:"nodes,omitempty" json:"nodes" jsonschema:"minimum=1"`
+	Nodes int `json:"nodes" jsonschema:"minimum=1" yaml:"nodes,omitempty"`
 	// CPUs a node. Default 1. Fractions are allowed.
-	CPUs float64 `yaml:"cpus,omitempty" json:"cpus" jsonschema:"exclusiveMinimum=0"`
+	CPUs float64 `json:"cpus" jsonschema:"exclusiveMinimum=0" yaml:"cpus,omitempty"`
 	// Memory a node. Default: no limit and none reserved.
-	Memory Bytes `yaml:"memory,omitempty" json:"memory,omitempty"`
+	Memory Bytes `json:"memory,omitempty" yaml:"memory,omitempty"`
 	// GPUs a node. Default 0: none visible.
-	GPUs int `yaml:"gpus,omitempty" json:"gpus" jsonschema:"minimum=0"`
+	GPUs int `json:"gpus" jsonschema:"minimum=0" yaml:"gpus,omitempty"`
 }
 
 // VMPriority is Azure ML's word for whether a machine may be taken away.
@@ -95,10 +95,10 @@ const (
 // Distributed says how a run's processes find each other.
 type Distributed struct {
 	// Framework is pytorch, mpi or tensorflow.
-	Framework string `yaml:"framework,omitempty" json:"framework,omitempty" jsonschema:"required,enum=pytorch,enum=mpi,enum=tensorflow"`
+	Framework string `json:"framework,omitempty" jsonschema:"required,enum=pytorch,enum=mpi,enum=tensorflow" yaml:"framework,omitempty"`
 	// ProcessesPerNode is how many processes each node runs. Default: the GPUs
 	// a node, at least 1.
-	ProcessesPerNode int `yaml:"processes_per_node,omitempty" json:"processes_per_node,omitempty" jsonschema:"minimum=1"`
+	ProcessesPerNode int `json:"processes_per_node,omitempty" jsonschema:"minimum=1" yaml:"processes_per_node,omitempty"`
 }
 
 // Input is data the script reads. Mode is "mount" (read-only, where it lies)
@@ -106,16 +106,16 @@ type Distributed struct {
 type Input struct {
 	// Path of a file or directory, relative to the spec; or an azblob:// or
 	// https:// address.
-	Path string `yaml:"path,omitempty" json:"path,omitempty" jsonschema:"required"`
+	Path string `json:"path,omitempty" jsonschema:"required" yaml:"path,omitempty"`
 	// Mode is mount (read-only, where it lies) or copy. Default mount.
-	Mode string `yaml:"mode,omitempty" json:"mode,omitempty" jsonschema:"enum=mount,enum=copy"`
+	Mode string `json:"mode,omitempty" jsonschema:"enum=mount,enum=copy" yaml:"mode,omitempty"`
 }
 
 // Restart says how many times an attempt that ended this way is followed by
 // another. Nil fields: the default (preempted and node_lost 10, others 0).
 type Restart struct {
 	// Preempted attempts and those whose node was lost. Default 10.
-	Preempted *int `yaml:"preempted,omitempty" json:"preempted,omitempty" jsonschema:"minimum=0"`
+	Preempted *int `json:"preempted,omitempty" jsonschema:"minimum=0" yaml:"preempted,omitempty"`
 	// Failed scripts, those out of memory and those out of time. Default 0.
-	Failed *int `yaml:"failed,omitempty" json:"failed,omitempty" jsonschema:"minimum=0"`
+	Failed *int `json:"failed,omitempty" jsonschema:"minimum=0" yaml:"failed,omitempty"`
 }

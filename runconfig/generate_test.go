@@ -49,7 +49,7 @@ func TestGenerated(t *testing.T) {
 type condaForm struct {
 	Name         string   `yaml:"name,omitempty"`
 	Channels     []string `yaml:"channels,omitempty"`
-	Dependencies []any    `yaml:"dependencies,omitempty" jsonschema:"required"`
+	Dependencies []any    `jsonschema:"required"     yaml:"dependencies,omitempty"`
 	Pip          []string `yaml:"pip,omitempty"`
 }
 
@@ -106,8 +106,10 @@ func describeSpec(t *testing.T) *jsonschema.Schema {
 // inUsersWords replaces the names of Go fields by those of the spec.
 func inUsersWords(comment string) string {
 	for _, part := range []any{
-		runconfig.ScriptRunConfig{}, runconfig.Distributed{},
-		environment.Python{}, environment.Docker{},
+		runconfig.ScriptRunConfig{},
+		runconfig.Distributed{},
+		environment.Python{},
+		environment.Docker{},
 	} {
 		fields := reflect.TypeOf(part)
 		for i := range fields.NumField() {

@@ -133,15 +133,17 @@ var badSpecs = []struct{ name, text, want string }{
 	{"two documents", "script: a.py\n---\nscript: b.py\n", "the file holds more than one document: job.yaml:3:1\nhint: put each run into a file of its own"},
 	{"broken YAML", "script: a.py\ntags: {a: b\n", "not valid YAML: did not find expected ',' or '}': job.yaml:3:1"},
 	{"a tab", "resources:\n\tcpus: 1\n", "not valid YAML: found character that cannot start any token: job.yaml:2:1\nhint: indent with spaces, not tabs, and quote values that begin with @, ` or %"},
-	{"misspelt field", "script: a.py\nenviroment: x\n", "unknown field \"enviroment\": job.yaml:2:1\nhint: did you mean \"environment\"?"},
+	{"misspelt field", "script: a.py\nenvironmment: x\n", "unknown field \"environmment\": job.yaml:2:1\nhint: did you mean \"environment\"?"},
 	{"camel case", "script: a.py\ncomputeTarget: x\n", "unknown field \"computeTarget\": job.yaml:2:1\nhint: did you mean \"compute_target\"?"},
-	{"misspelt script", "scirpt: a.py\n", "unknown field \"scirpt\": job.yaml:1:1\nhint: did you mean \"script\"?"},
+	{"misspelt script", "scrpt: a.py\n", "unknown field \"scrpt\": job.yaml:1:1\nhint: did you mean \"script\"?"},
 	{"deep misspelt field", "script: a.py\nenvironment:\n  docker: {imgae: cpu}\n", "unknown field \"imgae\": job.yaml:3:12\nhint: did you mean \"image\"?"},
-	{"several at once", "script: a.py\ncommand: b\nresources: {cpus: two, gpus: -1}\nsecrets: [x y]\n",
+	{
+		"several at once", "script: a.py\ncommand: b\nresources: {cpus: two, gpus: -1}\nsecrets: [x y]\n",
 		"script and command are given together: job.yaml:2:10\nhint: keep one of them\n" +
 			"resources.cpus must be a number, not \"two\": job.yaml:3:19\n" +
 			"resources.gpus must be between 0 and 1000, not -1: job.yaml:3:30\n" +
-			"a secret's name is no name of an environment variable: job.yaml:4:11\nhint: secrets lists names of environment variables, never their values"},
+			"a secret's name is no name of an environment variable: job.yaml:4:11\nhint: secrets lists names of environment variables, never their values",
+	},
 	{"nothing to run", "experiment: x\n", "neither script nor command is given: job.yaml:1:1\nhint: give script: train.py, or command: ..."},
 	{"twice", "script: a.py\nscript: b.py\n", "\"script\" is given twice: job.yaml:2:1"},
 	{"twice in JSON", "{\"script\": \"a.py\",\n \"script\": \"b.py\"}", "\"script\" is given twice: job.yaml:2:2"},

@@ -16,10 +16,10 @@ func (c *ScriptRunConfig) missing() []Problem {
 	info, err := os.Stat(c.SourceDirectory)
 	switch {
 	case err != nil:
-		v.add("source_directory", "", "source_directory %s: %s", c.SourceDirectory, withoutPath(err))
+		v.addf("source_directory", "", "source_directory %s: %s", c.SourceDirectory, withoutPath(err))
 		return v.problems
 	case !info.IsDir():
-		v.add("source_directory", "name the directory around it", "source_directory %s is not a directory", c.SourceDirectory)
+		v.addf("source_directory", "name the directory around it", "source_directory %s is not a directory", c.SourceDirectory)
 		return v.problems
 	case c.Script == "":
 		return nil
@@ -28,11 +28,11 @@ func (c *ScriptRunConfig) missing() []Problem {
 	info, err = os.Stat(at)
 	switch {
 	case os.IsNotExist(err):
-		v.add("script", nearestFile(at), "the script %s is not in the source directory %s", c.Script, c.SourceDirectory)
+		v.addf("script", nearestFile(at), "the script %s is not in the source directory %s", c.Script, c.SourceDirectory)
 	case err != nil:
-		v.add("script", "", "the script %s: %s", c.Script, withoutPath(err))
+		v.addf("script", "", "the script %s: %s", c.Script, withoutPath(err))
 	case info.IsDir():
-		v.add("script", "name a file in it", "the script %s is a directory", c.Script)
+		v.addf("script", "name a file in it", "the script %s is a directory", c.Script)
 	}
 	return v.problems
 }

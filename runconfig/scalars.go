@@ -136,7 +136,7 @@ func (d Duration) String() string {
 	for _, u := range durationUnits {
 		if count := rest / u.unit; count > 0 {
 			fmt.Fprintf(&b, "%d%s", count, u.name)
-			rest -= count * u.unit
+			rest %= u.unit
 		}
 	}
 	return b.String()

@@ -50,8 +50,8 @@ func TestParseDuration(t *testing.T) {
 func TestScalarsRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		type scalars struct {
-			B runconfig.Bytes    `yaml:"b" json:"b"`
-			D runconfig.Duration `yaml:"d" json:"d"`
+			B runconfig.Bytes    `json:"b" yaml:"b"`
+			D runconfig.Duration `json:"d" yaml:"d"`
 		}
 		want := scalars{
 			B: runconfig.Bytes(rapid.Int64Min(0).Draw(t, "bytes")),

@@ -23,7 +23,7 @@ func TestSchema(t *testing.T) {
 		})
 	}
 	for name, text := range map[string]string{
-		"misspelt field":       "script: a.py\nenviroment: x\n",
+		"misspelt field":       "script: a.py\nenvironmment: x\n",
 		"misspelt inside":      "script: a.py\nenvironment: {docker: {imgae: cpu}}\n",
 		"script and command":   "script: a.py\ncommand: b\n",
 		"nothing to run":       "experiment: x\n",

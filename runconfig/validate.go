@@ -57,27 +57,27 @@ type checks struct {
 	problems []Problem
 }
 
-func (v *checks) add(field, hint, format string, args ...any) {
+func (v *checks) addf(field, hint, format string, args ...any) {
 	v.problems = append(v.problems, Problem{Field: field, Hint: hint, Message: fmt.Sprintf(format, args...)})
 }
 
 func (v *checks) what(c *ScriptRunConfig) {
 	switch {
 	case c.Script != "" && c.Command != "":
-		v.add("command", "keep one of them", "script and command are given together")
+		v.addf("command", "keep one of them", "script and command are given together")
 	case c.Script == "" && strings.TrimSpace(c.Command) == "":
-		v.add("", "give script: train.py, or command: ...", "neither script nor command is given")
+		v.addf("", "give script: train.py, or command: ...", "neither script nor command is given")
 	}
 	if c.Script != "" {
 		switch {
 		case strings.ContainsRune(c.Script, 0) || !utf8.ValidString(c.Script):
 			v.bytes("script", "script", c.Script)
 		case path.IsAbs(c.Script):
-			v.add("script", "write it relative to source_directory", "script %q is an absolute path", c.Script)
+			v.addf("script", "write it relative to source_directory", "script %q is an absolute path", c.Script)
 		case path.Clean(c.Script) == "..", strings.HasPrefix(path.Clean(c.Script), "../"):
-			v.add("script", "set source_directory to a directory around it", "script %q is outside the source directory", c.Script)
+			v.addf("script", "set source_directory to a directory around it", "script %q is outside the source directory", c.Script)
 		case path.Clean(c.Script) == ".", strings.HasSuffix(c.Script, "/"):
-			v.add("script", "name a file", "script %q is a directory", c.Script)
+			v.addf("script", "name a file", "script %q is a directory", c.Script)
 		}
 	}
 	v.bytes("command", "command", c.Command)
@@ -92,9 +92,9 @@ func (v *checks) what(c *ScriptRunConfig) {
 func (v *checks) bytes(field, what, value string) {
 	switch {
 	case strings.ContainsRune(value, 0):
-		v.add(field, "", "%s holds a NUL byte", what)
+		v.addf(field, "", "%s holds a NUL byte", what)
 	case !utf8.ValidString(value):
-		v.add(field, "pass other bytes in a file", "%s is not UTF-8 text", what)
+		v.addf(field, "pass other bytes in a file", "%s is not UTF-8 text", what)
 	}
 }
 
@@ -106,17 +106,17 @@ func (v *checks) command(c *ScriptRunConfig) {
 		names := slices.Sorted(maps.Keys(c.Inputs))
 		switch {
 		case e.open:
-			v.add("command", "close it with }}", "%s has no end", e.source)
+			v.addf("command", "close it with }}", "%s has no end", e.source)
 		case !isInput:
-			v.add("command", "only ${{inputs.NAME}} is understood", "%s stands for nothing", e.source)
+			v.addf("command", "only ${{inputs.NAME}} is understood", "%s stands for nothing", e.source)
 		case !known && len(names) == 0:
-			v.add("command", "describe it under inputs:", "%s names an input and the spec has no inputs", e.source)
+			v.addf("command", "describe it under inputs:", "%s names an input and the spec has no inputs", e.source)
 		case !known:
-			v.add("command", yamlpos.DidYouMean(name, names), "%s names no input", e.source)
+			v.addf("command", yamlpos.DidYouMean(name, names), "%s names no input", e.source)
 		}
 	}
 	if len(c.Arguments) > 0 && c.Command != "" && !takesArguments(c.Command) && !endsSimply(c.Command) {
-		v.add("arguments", `write "$@" in the command where the arguments belong`,
+		v.addf("arguments", `write "$@" in the command where the arguments belong`,
 			"it is not clear where in the command the arguments go")
 	}
 }
@@ -128,29 +128,29 @@ func (v *checks) names(c *ScriptRunConfig) {
 	for key, value := range c.Tags {
 		field := yamlpos.Join("tags", key)
 		if key == "" || strings.Contains(key, "=") {
-			v.add(field, "", "%q is no name for a tag", key)
+			v.addf(field, "", "%q is no name for a tag", key)
 		}
 		v.text(field, key)
 		v.text(field, value)
 	}
 	if strings.ContainsRune(c.SourceDirectory, 0) {
-		v.add("source_directory", "", "source_directory holds a NUL byte")
+		v.addf("source_directory", "", "source_directory holds a NUL byte")
 	}
 }
 
 func (v *checks) name(field, value string) {
 	if value != "" && (len(value) > maxName || !namePattern.MatchString(value)) {
-		v.add(field, "use letters, digits, dots, dashes and underscores; for example "+experimentName(value),
+		v.addf(field, "use letters, digits, dots, dashes and underscores; for example "+experimentName(value),
 			"%s %q is no name", field, value)
 	}
 }
 
 func (v *checks) text(field, value string) {
 	if len(value) > maxText {
-		v.add(field, "", "%s is longer than %d bytes", field, maxText)
+		v.addf(field, "", "%s is longer than %d bytes", field, maxText)
 	}
 	if strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-		v.add(field, "", "%s holds a control character", field)
+		v.addf(field, "", "%s holds a control character", field)
 	}
 }
 
@@ -159,7 +159,7 @@ func (v *checks) resources(c *ScriptRunConfig) {
 	v.number("resources.nodes", r.Nodes, 1, maxNodes)
 	v.number("resources.gpus", r.GPUs, 0, maxGPUs)
 	if r.CPUs < 0 || (r.CPUs == 0 && v.written("resources.cpus")) || r.CPUs > maxCPUs || math.IsNaN(r.CPUs) {
-		v.add("resources.cpus", "", "resources.cpus must be more than 0 and at most %d, not %g", maxCPUs, r.CPUs)
+		v.addf("resources.cpus", "", "resources.cpus must be more than 0 and at most %d, not %g", maxCPUs, r.CPUs)
 	}
 	if m := r.Memory; m < 0 || (m > 0 && m < minMemory) || (m == 0 && v.written("resources.memory")) {
 		hint := "leave it out for no limit"
@@ -169,14 +169,14 @@ func (v *checks) resources(c *ScriptRunConfig) {
 				hint = "a number alone is bytes; write for example 4GiB"
 			}
 		}
-		v.add("resources.memory", hint, "resources.memory must be at least %s, not %s", Bytes(minMemory), m)
+		v.addf("resources.memory", hint, "resources.memory must be at least %s, not %s", Bytes(minMemory), m)
 	}
 	if d := c.Distributed; d != nil {
 		frameworks := []string{"pytorch", "mpi", "tensorflow"}
 		if d.Framework == "" {
-			v.add("distributed", "framework: pytorch, mpi or tensorflow", "distributed has no framework")
+			v.addf("distributed", "framework: pytorch, mpi or tensorflow", "distributed has no framework")
 		} else if !slices.Contains(frameworks, d.Framework) {
-			v.add("distributed.framework", yamlpos.DidYouMean(d.Framework, frameworks), "unknown framework %q", d.Framework)
+			v.addf("distributed.framework", yamlpos.DidYouMean(d.Framework, frameworks), "unknown framework %q", d.Framework)
 		}
 		v.number("distributed.processes_per_node", d.ProcessesPerNode, 1, maxProcesses)
 	}
@@ -188,7 +188,7 @@ func (v *checks) number(field string, value, least, most int) {
 		return
 	}
 	if value < least || value > most {
-		v.add(field, "", "%s must be between %d and %d, not %d", field, least, most, value)
+		v.addf(field, "", "%s must be between %d and %d, not %d", field, least, most, value)
 	}
 }
 
@@ -197,16 +197,16 @@ func (v *checks) inputs(c *ScriptRunConfig) {
 	for _, name := range slices.Sorted(maps.Keys(c.Inputs)) {
 		field, input := yamlpos.Join("inputs", name), c.Inputs[name]
 		if !environment.IsVariableName(name) {
-			v.add(field, "use letters, digits and underscores: the script finds it as RUNNER_INPUT_<NAME>", "%q is no name for an input", name)
+			v.addf(field, "use letters, digits and underscores: the script finds it as RUNNER_INPUT_<NAME>", "%q is no name for an input", name)
 		}
 		if other, taken := upper[strings.ToUpper(name)]; taken {
-			v.add(field, "the script finds both as RUNNER_INPUT_"+strings.ToUpper(name), "the inputs %s and %s differ only in case", other, name)
+			v.addf(field, "the script finds both as RUNNER_INPUT_"+strings.ToUpper(name), "the inputs %s and %s differ only in case", other, name)
 		}
 		upper[strings.ToUpper(name)] = name
 		v.inputPath(field, input.Path)
 		modes := []string{ModeMount, ModeCopy}
 		if input.Mode != "" && !slices.Contains(modes, input.Mode) {
-			v.add(yamlpos.Join(field, "mode"), yamlpos.DidYouMean(input.Mode, modes), "unknown mode %q", input.Mode)
+			v.addf(yamlpos.Join(field, "mode"), yamlpos.DidYouMean(input.Mode, modes), "unknown mode %q", input.Mode)
 		}
 	}
 }
@@ -216,13 +216,13 @@ func (v *checks) inputPath(field, value string) {
 	scheme, rest, isURL := strings.Cut(value, "://")
 	switch {
 	case value == "":
-		v.add(field, "path: ./data", "%s has no path", field)
+		v.addf(field, "path: ./data", "%s has no path", field)
 	case strings.ContainsRune(value, 0):
-		v.add(yamlpos.Join(field, "path"), "", "a path holds a NUL byte")
+		v.addf(yamlpos.Join(field, "path"), "", "a path holds a NUL byte")
 	case isURL && !slices.Contains(schemes, scheme):
-		v.add(yamlpos.Join(field, "path"), yamlpos.DidYouMean(scheme, schemes), "inputs from %s:// are not known", scheme)
+		v.addf(yamlpos.Join(field, "path"), yamlpos.DidYouMean(scheme, schemes), "inputs from %s:// are not known", scheme)
 	case isURL && rest == "":
-		v.add(yamlpos.Join(field, "path"), "", "%q is no address", value)
+		v.addf(yamlpos.Join(field, "path"), "", "%q is no address", value)
 	}
 }
 
@@ -231,9 +231,9 @@ func (v *checks) variables(c *ScriptRunConfig) {
 		field := yamlpos.Join("environment_variables", name)
 		switch {
 		case !environment.IsVariableName(name):
-			v.add(field, "", "%q is no name for an environment variable", name)
+			v.addf(field, "", "%q is no name for an environment variable", name)
 		case reserved(name):
-			v.add(field, "choose another name", "%s is set by Runner itself", name)
+			v.addf(field, "choose another name", "%s is set by Runner itself", name)
 		}
 		v.bytes(field, "the value of "+name, value)
 	}
@@ -244,13 +244,13 @@ func (v *checks) variables(c *ScriptRunConfig) {
 		switch {
 		case !environment.IsVariableName(name):
 			// What stands here may be the secret itself: it is not repeated.
-			v.add(field, "secrets lists names of environment variables, never their values", "a secret's name is no name of an environment variable")
+			v.addf(field, "secrets lists names of environment variables, never their values", "a secret's name is no name of an environment variable")
 		case reserved(name):
-			v.add(field, "choose another name", "%s is set by Runner itself", name)
+			v.addf(field, "choose another name", "%s is set by Runner itself", name)
 		case seen[name]:
-			v.add(field, "", "the secret %s is given twice", name)
+			v.addf(field, "", "the secret %s is given twice", name)
 		case variable:
-			v.add(field, "keep one of them", "%s is given as a secret and as an environment variable", name)
+			v.addf(field, "keep one of them", "%s is given as a secret and as an environment variable", name)
 		}
 		seen[name] = true
 	}
@@ -268,21 +268,21 @@ func reserved(name string) bool {
 
 func (v *checks) limits(c *ScriptRunConfig) {
 	if c.Priority < -maxPriority || c.Priority > maxPriority {
-		v.add("priority", "", "priority must be between %d and %d, not %d", -maxPriority, maxPriority, c.Priority)
+		v.addf("priority", "", "priority must be between %d and %d, not %d", -maxPriority, maxPriority, c.Priority)
 	}
 	priorities := []string{string(Dedicated), string(LowPriority)}
 	if c.VMPriority != "" && !slices.Contains(priorities, string(c.VMPriority)) {
-		v.add("vm_priority", yamlpos.DidYouMean(string(c.VMPriority), priorities), "unknown vm_priority %q", c.VMPriority)
+		v.addf("vm_priority", yamlpos.DidYouMean(string(c.VMPriority), priorities), "unknown vm_priority %q", c.VMPriority)
 	}
 	if c.MaxRunDuration < 0 {
-		v.add("max_run_duration", "leave it out for no limit", "max_run_duration must not be negative")
+		v.addf("max_run_duration", "leave it out for no limit", "max_run_duration must not be negative")
 	}
 	if c.Grace < 0 || (c.Grace == 0 && v.written("grace")) {
-		v.add("grace", "1s is next to nothing", "grace must be more than 0")
+		v.addf("grace", "1s is next to nothing", "grace must be more than 0")
 	}
 	for field, count := range map[string]*int{"restart.preempted": c.Restart.Preempted, "restart.failed": c.Restart.Failed} {
 		if count != nil && (*count < 0 || *count > maxRestarts) {
-			v.add(field, "", "%s must be between 0 and %d, not %d", field, maxRestarts, *count)
+			v.addf(field, "", "%s must be between 0 and %d, not %d", field, maxRestarts, *count)
 		}
 	}
 }
@@ -296,11 +296,11 @@ func (v *checks) environment(e *EnvironmentRef) {
 	}
 	switch {
 	case given != 1:
-		v.add("environment", "a registered name, a file, or a mapping", "environment must be exactly one of a name, a file and a mapping")
+		v.addf("environment", "a registered name, a file, or a mapping", "environment must be exactly one of a name, a file and a mapping")
 	case e.Name != "":
 		v.name("environment", e.Name)
 	case strings.ContainsRune(e.File, 0):
-		v.add("environment", "", "a path holds a NUL byte")
+		v.addf("environment", "", "a path holds a NUL byte")
 	case e.Spec != nil:
 		v.problems = append(v.problems, yamlpos.Within("environment", e.Spec.Problems())...)
 	}

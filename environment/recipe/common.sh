@@ -102,11 +102,12 @@ python_version() {
 # finish: the ready file comes last and whole, after everything it vouches for.
 finish() {
 	step "$1 recording what was installed"
-	{
+	if ! {
 		printf '{"kind":"%s","digest":"%s","tool":"%s","tool_version":"%s",' "$kind" "$digest" "$tool_name" "$tool_version"
 		printf '"python_version":"%s","made_at":"%s"}\n' "$(python_version "$prefix/bin/python")" "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
-	} >"$work/ready" && mv "$work/ready" "$prefix/runner-ready.json.new" ||
+	} >"$prefix/runner-ready.json.new"; then
 		fail "cannot write into $prefix" "check the space of the disk"
+	fi
 	sync -f "$prefix" 2>/dev/null || sync
 	mv "$prefix/runner-ready.json.new" "$prefix/runner-ready.json" || fail "cannot write into $prefix" "check the space of the disk"
 	sync "$prefix" 2>/dev/null || true

@@ -40,7 +40,7 @@ type decoder struct {
 	problems []Problem
 }
 
-func (d *decoder) report(n *yaml.Node, path, hint, format string, args ...any) {
+func (d *decoder) reportf(n *yaml.Node, path, hint, format string, args ...any) {
 	d.problems = append(d.problems, Problem{
 		Line: n.Line, Column: n.Column, Field: path,
 		Message: fmt.Sprintf(format, args...), Hint: hint,
@@ -53,7 +53,7 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, path string) {
 		switch v.Kind() {
 		case reflect.String, reflect.Int, reflect.Int64, reflect.Float64, reflect.Bool:
 			if strings.HasSuffix(path, "]") {
-				d.report(n, path, `write "" for an empty text`, "%s is empty", path)
+				d.reportf(n, path, `write "" for an empty text`, "%s is empty", path)
 			}
 		default:
 		}
@@ -108,7 +108,7 @@ func (d *decoder) unmarshal(u yaml.Unmarshaler, n *yaml.Node, path string) {
 		}
 		return
 	}
-	d.report(n, path, "", "%s: %s", path, err)
+	d.reportf(n, path, "", "%s: %s", path, err)
 }
 
 func (d *decoder) placeInside(n *yaml.Node, path string) {
@@ -140,7 +140,7 @@ func (d *decoder) fields(n *yaml.Node, v reflect.Value, path string) {
 		}
 		at, ok := index[key.Value]
 		if !ok {
-			d.report(key, Join(path, key.Value), DidYouMean(key.Value, names), "unknown field %q", key.Value)
+			d.reportf(key, Join(path, key.Value), DidYouMean(key.Value, names), "unknown field %q", key.Value)
 			continue
 		}
 		d.value(value, v.Field(at), Join(path, key.Value))
@@ -161,7 +161,7 @@ func (d *decoder) entries(n *yaml.Node, v reflect.Value, path string) {
 		}
 		inside := Join(path, key.Value)
 		if isNull(value) {
-			d.report(value, inside, `write "" for an empty text, or leave the line out`, "%s has no value", inside)
+			d.reportf(value, inside, `write "" for an empty text, or leave the line out`, "%s has no value", inside)
 			continue
 		}
 		element := reflect.New(v.Type().Elem()).Elem()
@@ -174,11 +174,11 @@ func (d *decoder) entries(n *yaml.Node, v reflect.Value, path string) {
 // key checks a mapping's key and remembers it.
 func (d *decoder) key(key *yaml.Node, path string, seen map[string]bool) bool {
 	if key.Kind != yaml.ScalarNode || isNull(key) {
-		d.report(key, path, "", "a name is expected here")
+		d.reportf(key, path, "", "a name is expected here")
 		return false
 	}
 	if seen[key.Value] {
-		d.report(key, Join(path, key.Value), "", "%q is given twice", key.Value)
+		d.reportf(key, Join(path, key.Value), "", "%q is given twice", key.Value)
 		return false
 	}
 	seen[key.Value] = true
@@ -197,7 +197,7 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, path string) {
 		case "!!str", "!!int", "!!float", "!!bool", "!!timestamp", "!!merge":
 			v.SetString(n.Value) // as it was written: 3.10 stays 3.10
 		default:
-			d.report(n, path, "quote the value", "%s has the tag %s, which is not text", path, tag)
+			d.reportf(n, path, "quote the value", "%s has the tag %s, which is not text", path, tag)
 		}
 	case reflect.Bool:
 		switch {
@@ -223,7 +223,7 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, path string) {
 		}
 		v.SetFloat(number)
 	default:
-		d.report(n, path, "", "%s cannot be written in a spec", path)
+		d.reportf(n, path, "", "%s cannot be written in a spec", path)
 	}
 }
 
@@ -236,7 +236,7 @@ func (d *decoder) wrong(n *yaml.Node, path, want, hint string) {
 	if n.Kind == yaml.ScalarNode && !isNull(n) && strings.HasPrefix(want, "a mapping") {
 		found = "text" // it may be a password where only a reference may stand
 	}
-	d.report(n, path, hint, "%s must be %s, not %s", name, want, found)
+	d.reportf(n, path, hint, "%s must be %s, not %s", name, want, found)
 }
 
 func kindWords(kind reflect.Kind) string {

@@ -39,7 +39,7 @@ func (p Problem) Where() string {
 	return where
 }
 
-// Error is what is wrong and where, "unknown field \"enviroment\":
+// Error is what is wrong and where, "unknown field \"environmment\":
 // job.yaml:4:1", without the hint.
 func (p Problem) Error() string {
 	if where := p.Where(); where != "" {
