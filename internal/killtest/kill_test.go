@@ -46,6 +46,7 @@ type house struct {
 	env    []string
 	engine testenv.Engine
 	kills  atomic.Int64
+	ids    map[string]bool
 }
 
 func TestKill(t *testing.T) {
@@ -62,7 +63,8 @@ func TestKill(t *testing.T) {
 	want := map[string]fate{}
 	for i := range runs {
 		f := fates[i%len(fates)]
-		want[h.submit(i, f)] = f
+		id := h.submit(i, f)
+		want[id], h.ids[id] = f, true
 	}
 	h.waitAll(want)
 	stop()
@@ -78,7 +80,7 @@ func TestKill(t *testing.T) {
 }
 
 func newHouse(t *testing.T, engine testenv.Engine) *house {
-	h := &house{t: t, home: t.TempDir(), starts: t.TempDir(), engine: engine}
+	h := &house{t: t, home: t.TempDir(), starts: t.TempDir(), engine: engine, ids: map[string]bool{}}
 	h.bin = filepath.Join(t.TempDir(), "runner")
 	build := exec.Command("go", "build", "-o", h.bin, "github.com/runnerml/runner/cmd/runner")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -188,7 +190,7 @@ func (h *house) waitAll(want map[string]fate) {
 	h.t.Helper()
 	deadline := time.Now().Add(time.Duration(60+5*len(want)) * time.Second)
 	for {
-		out, err := h.runner("ps", "--all", "-o", "json", "--limit", "0")
+		out, err := h.runner("ps", "--all", "-o", "json")
 		if err != nil {
 			h.t.Fatal(err)
 		}
@@ -272,13 +274,13 @@ func (h *house) leftovers() []string {
 		cmdline, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 		left = append(left, fmt.Sprintf("process %d %q", pid, cmdline))
 	}
-	out, err := h.engine.Command(h.t.Context(), "ps", "-a", "--filter", "label=dev.runner.run", "--format", "{{.Names}}").Output()
+	out, err := h.engine.Command(h.t.Context(), "ps", "-a", "--filter", "label=dev.runner.run", "--format", `{{.Label "dev.runner.run"}}`).Output()
 	if err != nil {
 		left = append(left, err.Error())
 	}
-	for _, name := range strings.Fields(string(out)) {
-		if strings.Contains(name, "kill-") {
-			left = append(left, "container "+name)
+	for _, id := range strings.Fields(string(out)) {
+		if h.ids[id] {
+			left = append(left, "container of "+id)
 		}
 	}
 	err = filepath.WalkDir(h.home, func(path string, e fs.DirEntry, err error) error {
