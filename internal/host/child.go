@@ -2,6 +2,7 @@ package host
 
 import (
 	"os"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,11 +17,13 @@ type child struct {
 	signal string
 	// watch is readable when it ended; closing it abandons the child. Nil
 	// where the system has no such thing.
-	watch *os.File
+	watch     *os.File
+	abandoned atomic.Bool
 }
 
 func (c *child) abandon() {
 	if c.watch != nil {
+		c.abandoned.Store(true)
 		_ = c.watch.Close() // wakes the waiting goroutine
 	}
 }

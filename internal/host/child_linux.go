@@ -51,7 +51,7 @@ func (c *child) waitPolled(pid int) bool {
 			return true
 		}
 	})
-	return err == nil || errors.Is(err, os.ErrClosed)
+	return err == nil || c.abandoned.Load()
 }
 
 func (c *child) waitBlocking(pid int) {

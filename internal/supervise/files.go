@@ -55,8 +55,11 @@ type wish struct {
 	At    time.Time     `json:"at"`
 }
 
-// readState reads a state file. A file that is not there is os.ErrNotExist; one
-// that makes no sense is another error.
+// errDamaged is a state file that makes no sense.
+var errDamaged = errors.New("damaged")
+
+// readState reads a state file. A file that is not there is os.ErrNotExist, one
+// that makes no sense errDamaged; other errors are the system's.
 func readState(dir, name string, into any) error {
 	f, err := os.Open(filepath.Join(dir, name))
 	if err != nil {
@@ -68,7 +71,7 @@ func readState(dir, name string, into any) error {
 		return err
 	}
 	if !info.Mode().IsRegular() || info.Size() > maxState {
-		return fmt.Errorf("%s is not a file of ours", name)
+		return fmt.Errorf("%s is %w: it is not a file of ours", name, errDamaged)
 	}
 	data := make([]byte, info.Size())
 	n, err := f.ReadAt(data, 0)
@@ -76,7 +79,7 @@ func readState(dir, name string, into any) error {
 		return fmt.Errorf("read %s: %w", name, err)
 	}
 	if err := json.Unmarshal(data[:n], into); err != nil {
-		return fmt.Errorf("%s is damaged: %w", name, err)
+		return fmt.Errorf("%s is %w: %w", name, errDamaged, err)
 	}
 	return nil
 }

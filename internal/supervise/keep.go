@@ -248,6 +248,7 @@ const retryWrite = time.Second
 // we hold the lock and so the process counts as running.
 func (s *supervisor) writeEnded() error {
 	dropped, logErr := s.log.finish()
+	s.lateSignals()
 	if s.cause == "" {
 		s.cause = Exited
 		s.lookForOOM()

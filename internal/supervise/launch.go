@@ -51,6 +51,9 @@ const (
 	// Lost: it was started, its supervisor is gone and nothing says how it
 	// ended. Rebooted tells whether the machine was started anew since.
 	Lost Phase = "lost"
+	// Unknown: its files cannot be read now; Message says why. Never the same
+	// as lost or ended.
+	Unknown Phase = "unknown"
 )
 
 // Cause is why a process ended, as its supervisor knows.

@@ -53,6 +53,9 @@ func offsetSince(index []byte, size, t int64) int64 {
 // still there: its death changes no file that we can count on.
 const lostCheck = 2 * time.Second
 
+// pollStep is how often we look when the system lets us watch no more files.
+const pollStep = 100 * time.Millisecond
+
 // OpenLog reads the log of dir from byte offset on. Without follow it ends at
 // what is there now. With it, it waits for more until the process has ended
 // and all is read, or ctx ends.
@@ -63,15 +66,18 @@ func OpenLog(ctx context.Context, dir string, offset int64, follow bool) (io.Rea
 	if !follow {
 		return openNow(dir, offset)
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	f := &follower{ctx: ctx, cancel: cancel, dir: dir, offset: offset, changed: make(chan struct{}, 1), step: lostCheck}
 	w, err := newDirWatch()
-	if err != nil {
-		return nil, fmt.Errorf("follow the log of %s: %w", dir, err)
+	if err != nil { // a system gives a user only so many (Linux: 128)
+		f.step = pollStep
+		return f, nil
 	}
 	if err := w.add(dir, true); err != nil {
+		cancel()
 		return nil, errors.Join(fmt.Errorf("follow the log of %s: %w", dir, err), w.close())
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	f := &follower{ctx: ctx, cancel: cancel, dir: dir, offset: offset, watch: w, changed: make(chan struct{}, 1)}
+	f.watch = w
 	f.watching.Go(func() {
 		// When it fails, the check every lostCheck goes on.
 		_ = w.run(ctx, func(string) {
@@ -116,7 +122,10 @@ type follower struct {
 	offset  int64
 	file    *os.File
 	changed chan struct{}
-	watch   *dirWatch
+	// step is how often it looks by itself.
+	step time.Duration
+	// watch is nil when there are none left.
+	watch *dirWatch
 	// watching is the goroutine that listens to watch.
 	watching sync.WaitGroup
 	complete bool
@@ -127,7 +136,7 @@ func (f *follower) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	check := time.NewTicker(lostCheck)
+	check := time.NewTicker(f.step)
 	defer check.Stop()
 	for {
 		if err := f.ctx.Err(); err != nil {
@@ -144,7 +153,7 @@ func (f *follower) Read(p []byte) (int, error) {
 		case Ended, Lost:
 			f.complete = true // read what came before that, then end
 			continue
-		case Absent, Running:
+		case Absent, Running, Unknown:
 		}
 		select {
 		case <-f.changed:
@@ -176,7 +185,10 @@ func (f *follower) more(p []byte) (int, error) {
 // Close ends the following. A Read that waits returns.
 func (f *follower) Close() error {
 	f.cancel()
-	err := f.watch.close()
+	var err error
+	if f.watch != nil {
+		err = f.watch.close()
+	}
 	f.watching.Wait()
 	if f.file != nil {
 		err = errors.Join(err, f.file.Close())

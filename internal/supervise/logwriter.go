@@ -91,6 +91,7 @@ func (w *logWriter) put(p []byte) {
 		w.last = p[n-1]
 	}
 	if err != nil {
+		w.cut() // a system may have written more than it says
 		w.lost += int64(len(p) - n)
 		w.reason = err
 		w.retry = w.now().Add(retryStep)
@@ -120,10 +121,8 @@ func (w *logWriter) sayLost(atEnd bool) bool {
 	}
 	w.retry = w.now().Add(retryStep)
 	notice := []byte(fmt.Sprintf("%s[runner] %d bytes of output are missing here: %s\n", w.newline(), w.lost, plainReason(w.reason)))
-	if n, err := w.file.WriteAt(notice, w.size); err != nil {
-		if n > 0 {
-			w.cut()
-		}
+	if _, err := w.file.WriteAt(notice, w.size); err != nil {
+		w.cut()
 		return false
 	}
 	w.size += int64(len(notice))
@@ -133,7 +132,7 @@ func (w *logWriter) sayLost(atEnd bool) bool {
 	return true
 }
 
-// cut takes half a notice away.
+// cut takes away what was only half written.
 func (w *logWriter) cut() {
 	if f, ok := w.file.(interface{ Truncate(size int64) error }); ok {
 		_ = f.Truncate(w.size) // the next try writes over it

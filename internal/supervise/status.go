@@ -2,12 +2,14 @@ package supervise
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 )
 
 // StatusOf says what is known of the process of one directory of this computer.
-// It never fails: what cannot be read is Lost, with a message.
+// It never fails: what is damaged is Lost, what cannot be read now is Unknown,
+// each with a message.
 func StatusOf(dir string) Status {
 	s := look(dir)
 	if info, err := os.Stat(filepath.Join(dir, LogFile)); err == nil {
@@ -50,9 +52,9 @@ func look(dir string) Status {
 	case endErr == nil:
 		s.Phase = Ended
 	case !errors.Is(endErr, os.ErrNotExist):
-		s.Phase, s.Message = Lost, endErr.Error()
+		s.Phase, s.Message = unreadable(endErr), endErr.Error()
 	case lockErr != nil:
-		s.Phase, s.Message = Lost, lockErr.Error()
+		s.Phase, s.Message = unreadable(lockErr), lockErr.Error()
 	case startErr == nil:
 		s.Phase = Lost
 		s.Rebooted = s.BootID != "" && s.BootID != bootID()
@@ -63,9 +65,17 @@ func look(dir string) Status {
 	case errors.Is(startErr, os.ErrNotExist):
 		s.Phase = Absent
 	default:
-		s.Phase, s.Message = Lost, startErr.Error()
+		s.Phase, s.Message = unreadable(startErr), startErr.Error()
 	}
 	return s
+}
+
+// unreadable tells a damaged file from a system that does not let us look.
+func unreadable(err error) Phase {
+	if errors.Is(err, errDamaged) {
+		return Lost
+	}
+	return Unknown
 }
 
 func readStarted(dir string, s *Status) error {
@@ -74,7 +84,7 @@ func readStarted(dir string, s *Status) error {
 		return err
 	}
 	if st.Mark == "" || st.StartedAt.IsZero() {
-		return errors.New(startedFile + " is damaged: it says nothing")
+		return fmt.Errorf("%s is %w: it says nothing", startedFile, errDamaged)
 	}
 	s.Mark, s.PID, s.BootID, s.Node, s.StartedAt = st.Mark, st.PID, st.BootID, st.Node, st.StartedAt
 	s.Message = st.Message
@@ -87,7 +97,7 @@ func readEnded(dir string, s *Status) error {
 		return err
 	}
 	if e.Cause == "" || e.EndedAt.IsZero() {
-		return errors.New(endedFile + " is damaged: it says nothing")
+		return fmt.Errorf("%s is %w: it says nothing", endedFile, errDamaged)
 	}
 	s.EndedAt, s.Cause, s.ExitCode, s.Signal = e.EndedAt, e.Cause, e.ExitCode, e.Signal
 	s.Terminated, s.LogDropped = e.Terminated, e.LogDropped

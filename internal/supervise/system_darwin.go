@@ -39,6 +39,12 @@ func becomeKeeper() {}
 
 func shieldFromOOM() {}
 
+// killOrphans kills what is left in the group of a process that has ended: its
+// orphans are not our children here.
+func (s *supervisor) killOrphans() {
+	_ = unix.Kill(-s.pid, unix.SIGKILL) // ESRCH: nothing is left
+}
+
 func childAttr(int) *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
 
 // startTime of a process, in microseconds since 1970.

@@ -53,6 +53,9 @@ func shieldFromOOM() {
 	}
 }
 
+// killOrphans has nothing to do here: the subreaper has them as children.
+func (s *supervisor) killOrphans() {}
+
 // childAttr: a session of its own, and death when its supervisor's thread dies.
 // The caller must keep its thread. cgroup is a directory's descriptor, or -1.
 func childAttr(cgroup int) *syscall.SysProcAttr {
@@ -103,6 +106,32 @@ func startTime(pid int) (uint64, error) {
 	return s.start, err
 }
 
+// treeBelow are the children of all processes by their parent, for a kernel that
+// does not list children itself.
+func treeBelow() map[int][]int {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil
+	}
+	out := map[int][]int{}
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		if s, err := readStat(pid); err == nil {
+			out[s.parent] = append(out[s.parent], pid)
+		}
+	}
+	return out
+}
+
+// listsChildren says whether the kernel lists the children of a process.
+func listsChildren() bool {
+	_, err := os.Stat("/proc/self/task/" + strconv.Itoa(unix.Gettid()) + "/children")
+	return err == nil
+}
+
 // children of a process, also those of its threads.
 func children(pid int) []int {
 	base := fmt.Sprintf("/proc/%d/task", pid)
@@ -128,12 +157,17 @@ func children(pid int) []int {
 // descendants of a process, without itself. With the subreaper these are all
 // that it ever started and that still live, whatever sessions they made.
 func descendants(pid int) []int {
+	below := children
+	if !listsChildren() {
+		tree := treeBelow()
+		below = func(pid int) []int { return tree[pid] }
+	}
 	var out []int
 	seen := map[int]bool{pid: true}
 	for next := []int{pid}; len(next) > 0; {
 		p := next[0]
 		next = next[1:]
-		for _, c := range children(p) {
+		for _, c := range below(p) {
 			if !seen[c] {
 				seen[c] = true
 				out = append(out, c)

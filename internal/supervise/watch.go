@@ -91,6 +91,22 @@ func (s *supervisor) take(sig os.Signal) {
 	}
 }
 
+// lateSignals looks at what came while we were busy: at a shutdown all are told
+// at once, and the process may be faster than we.
+func (s *supervisor) lateSignals() {
+	for {
+		select {
+		case sig := <-s.signals:
+			var w wish
+			if sig == unix.SIGTERM && s.cause == "" && readState(s.dir, stopFile, &w) != nil {
+				s.terminated = true
+			}
+		default:
+			return
+		}
+	}
+}
+
 // end begins to end the process: SIGTERM now, SIGKILL after grace. The first
 // cause stays; a shorter grace counts.
 func (s *supervisor) end(cause Cause, grace time.Duration, message string) {
@@ -136,6 +152,7 @@ func (s *supervisor) endLeftovers() {
 	defer patience.Stop()
 	step := time.NewTicker(killStep)
 	defer step.Stop()
+	s.killOrphans()
 	for s.reap() {
 		s.groups.kill()
 		for _, pid := range descendants(os.Getpid()) {
