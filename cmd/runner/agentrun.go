@@ -10,7 +10,6 @@ import (
 
 	"github.com/runnerml/runner/internal/client"
 	"github.com/runnerml/runner/internal/server"
-	"github.com/runnerml/runner/internal/store"
 	"github.com/spf13/cobra"
 )
 
@@ -105,7 +104,7 @@ func (a *agentProcess) run(ctx context.Context) (err error) {
 		Service: e.service, Snapshots: e.snapshots, Metrics: e.metrics, Log: a.log,
 		Info: server.AgentInfo{
 			Version: currentVersion().Version, Build: l.Build, PID: os.Getpid(),
-			StartedAt: a.now().UTC(), Schema: store.Schema(), Foreground: !a.spawned,
+			StartedAt: a.now().UTC(), Schema: a.schema, Foreground: !a.spawned,
 		},
 	})
 	agent := server.Agent{Home: l.Home, Server: s, Idle: a.idle, Busy: e.busy, Log: a.log, Ready: a.ready}

@@ -10,7 +10,6 @@ import (
 
 	"github.com/runnerml/runner/internal/client"
 	"github.com/runnerml/runner/internal/server"
-	"github.com/runnerml/runner/internal/store"
 )
 
 // home is $RUNNER_HOME, or ~/.runner.
@@ -44,7 +43,7 @@ func (c *cli) local() (*client.Local, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &client.Local{Home: h, Executable: executable, Build: build, Schema: store.Schema(), Environ: os.Environ()}
+	l := &client.Local{Home: h, Executable: executable, Build: build, Schema: c.schema, Environ: os.Environ()}
 	if text := os.Getenv("RUNNER_AGENT_IDLE"); text != "" { // for tests
 		if l.Idle, err = time.ParseDuration(text); err != nil {
 			return nil, server.Wrong(err.Error(), "RUNNER_AGENT_IDLE", "")

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/runnerml/runner/internal/client"
@@ -17,7 +19,13 @@ import (
 // standard error. The run goes on when we are interrupted.
 func (s *submitting) follow(ctx context.Context, c *client.Client, r *run.Run) error {
 	f := &follower{cli: s.cli, lines: s.lines, id: r.ID}
+	f.queued.Store(true)
+	asking, enough := context.WithCancel(ctx)
+	var asked sync.WaitGroup
+	asked.Go(func() { f.sayWhyItWaits(asking, c) })
 	ended, err := c.Follow(ctx, r.ID, controller.LogQuery{Attempt: 1, Tail: -1}, f.log(), f.notice)
+	enough()
+	asked.Wait()
 	s.lines.clear()
 	switch {
 	case ctx.Err() != nil:
@@ -40,10 +48,43 @@ func (s *submitting) follow(ctx context.Context, c *client.Client, r *run.Run) e
 // follower tells the story of one run.
 type follower struct {
 	*cli
-	lines   *liveLines
-	id      string
-	message string
-	step    string
+	lines  *liveLines
+	id     string
+	step   string
+	queued atomic.Bool
+}
+
+// A run that waits is asked why: soon, and then now and again.
+const (
+	askFirst = 400 * time.Millisecond
+	askAgain = 5 * time.Second
+)
+
+// sayWhyItWaits tells the reason whenever it changes, as long as the run is
+// queued.
+func (f *follower) sayWhyItWaits(ctx context.Context, c *client.Client) {
+	said := ""
+	timer := time.NewTimer(askFirst)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+			timer.Reset(askAgain)
+		}
+		if !f.queued.Load() {
+			continue
+		}
+		r, err := c.Run(ctx, f.id)
+		if err != nil { // the follow itself will say so
+			continue
+		}
+		if r.State == run.Queued && r.Message != said {
+			said = r.Message
+			f.line("%s %s", f.err.bold("Queued"), tidyLine(said))
+		}
+	}
 }
 
 // log is where the script's output goes: standard output, byte for byte.
@@ -60,9 +101,8 @@ func (f *follower) notice(n controller.Notice) error {
 		f.progress(n.Progress)
 	case n.Event != nil:
 		f.event(n.Event)
-	case n.Run != nil && n.Run.State == run.Queued && n.Run.Message != f.message:
-		f.message = n.Run.Message
-		f.line("%s %s", f.err.bold("Queued"), tidyLine(n.Run.Message))
+	case n.Run != nil:
+		f.queued.Store(n.Run.State == run.Queued)
 	}
 	return nil
 }

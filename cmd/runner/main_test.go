@@ -21,14 +21,25 @@ import (
 const pollEvery = 2 * time.Millisecond
 
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "supervise" { // under whatever name it was installed
+		main()
+	}
 	testscript.Main(m, map[string]func(){
-		// runner is this very command, but for the engine behind its agent.
-		"runner": func() { os.Exit(execute(os.Args[1:], newCLI(startFake))) },
+		// runner is this very command, with its own engine or with the fake one.
+		"runner": func() {
+			if os.Getenv(fakeEngine) == "" {
+				main()
+			}
+			os.Exit(execute(os.Args[1:], newCLI(startFake)))
+		},
 		// The same, as a later build, and as a later build with a newer database.
 		"runner-later": func() { os.Exit(execute(os.Args[1:], another("later", store.Schema()))) },
 		"runner-newer": func() { os.Exit(execute(os.Args[1:], another("newer", store.Schema()+1))) },
 	})
 }
+
+// fakeEngine is a variable that takes the engine out of the command.
+const fakeEngine = "RUNNER_TEST_FAKE_ENGINE"
 
 func another(build string, schema int) *cli {
 	c := newCLI(startFake)
@@ -54,12 +65,19 @@ func startFake(_ context.Context, home server.Home, _ *slog.Logger) (*engine, er
 	}, nil
 }
 
-func TestCommands(t *testing.T) {
+// TestCommands is about the commands alone: nothing is carried out for real.
+func TestCommands(t *testing.T) { runScripts(t, "testdata/command", "1") }
+
+// TestScripts goes from end to end, on this computer, without containers.
+func TestScripts(t *testing.T) { runScripts(t, "testdata/script", "") }
+
+func runScripts(t *testing.T, dir, fake string) {
 	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/command",
+		Dir:                 dir,
 		RequireExplicitExec: true,
 		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
 		Setup: func(env *testscript.Env) error {
+			env.Setenv(fakeEngine, fake)
 			env.Setenv("RUNNER_HOME", filepath.Join(env.WorkDir, "home"))
 			env.Setenv("RUNNER_AGENT_IDLE", "30s")
 			env.Setenv("TZ", "UTC")

@@ -2,13 +2,16 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/runnerml/runner/internal/server"
+	"github.com/runnerml/runner/internal/yamlpos"
 	"github.com/runnerml/runner/runconfig"
 	"github.com/spf13/cobra"
 )
@@ -19,6 +22,7 @@ type specFlags struct {
 	nodes, gpus, priority                         int
 	grace                                         string
 	tags, sets                                    []string
+	given                                         map[string]string // flags by the field that they set
 }
 
 func (f *specFlags) add(cmd *cobra.Command) {
@@ -44,13 +48,16 @@ func addSet(cmd *cobra.Command, sets *[]string) {
 // them --set itself, so that it wins.
 func (f *specFlags) assignments(cmd *cobra.Command, arguments []string) ([]string, error) {
 	var sets []string
+	f.given = map[string]string{"arguments": "--", "tags": "--tag"}
 	text := func(flag, field, value string) {
 		if cmd.Flags().Changed(flag) {
+			f.given[field] = "--" + flag
 			sets = append(sets, field+"="+quoted(value))
 		}
 	}
 	number := func(flag, field string, value int) {
 		if cmd.Flags().Changed(flag) {
+			f.given[field] = "--" + flag
 			sets = append(sets, field+"="+strconv.Itoa(value))
 		}
 	}
@@ -93,6 +100,25 @@ func (f *specFlags) assignments(cmd *cobra.Command, arguments []string) ([]strin
 		sets = append(sets, "arguments="+string(data))
 	}
 	return append(sets, f.sets...), nil
+}
+
+// ownWords says in an error which flag it was, where a flag made the
+// assignment that is wrong.
+func (f *specFlags) ownWords(err error) error {
+	spec, ok := errors.AsType[*yamlpos.Error](err)
+	if !ok {
+		return err
+	}
+	for i := range spec.Problems {
+		place := &spec.Problems[i].File
+		field, isSet := strings.CutPrefix(*place, "--set ")
+		field = field[:max(0, strings.IndexAny(field+"=", "=["))]
+		own := slices.ContainsFunc(f.sets, func(set string) bool { return strings.HasPrefix(set, field) })
+		if flag := f.given[field]; isSet && flag != "" && !own {
+			*place = flag
+		}
+	}
+	return err
 }
 
 func absolute(path string) (string, error) {

@@ -52,7 +52,7 @@ not be made, 5 on an internal error and 130 when it was canceled.`,
 		}
 		config, err := loadSpec(path, sets)
 		if err != nil {
-			return err
+			return flags.ownWords(err)
 		}
 		s := submitting{cli: c, config: config, detach: *detach, json: as.json()}
 		if *dryRun {
