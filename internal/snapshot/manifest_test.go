@@ -2,7 +2,9 @@ package snapshot
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"strings"
@@ -192,8 +194,11 @@ func FuzzManifest(f *testing.F) {
 
 func FuzzCache(f *testing.F) {
 	tree := &dirNode{nodes: []node{{name: "a", kind: KindFile}, {name: "l", kind: KindLink, target: "a"}, {name: "d", kind: KindDir, dir: &dirNode{path: "d"}}}}
-	f.Add(encodeCache("/src", 1, "sha256:0", []string{"p"}, tree, time.Now()))
-	f.Fuzz(func(_ *testing.T, data []byte) {
+	good := encodeCache("/src", 1, "sha256:0", []string{"p"}, tree, time.Now())
+	f.Add(good[len(cacheMagic) : len(good)-4])
+	f.Fuzz(func(_ *testing.T, body []byte) {
+		data := append([]byte(cacheMagic), body...) // with a checksum that fits, or nothing is tried
+		data = binary.LittleEndian.AppendUint32(data, crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli)))
 		c, err := decodeCache(data)
 		if err != nil {
 			return
