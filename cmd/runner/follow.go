@@ -23,6 +23,7 @@ func (s *submitting) follow(ctx context.Context, c *client.Client, r *run.Run) e
 	asking, enough := context.WithCancel(ctx)
 	var asked sync.WaitGroup
 	asked.Go(func() { f.sayWhyItWaits(asking, c) })
+	asked.Go(func() { s.lines.keepTime(asking) })
 	ended, err := c.Follow(ctx, r.ID, controller.LogQuery{Attempt: 1, Tail: -1}, f.log(), f.notice)
 	enough()
 	asked.Wait()
@@ -122,7 +123,7 @@ func (f *follower) event(e *run.Event) {
 	}
 	switch {
 	case e.To.Ended(): // the closing line says it better
-	case e.From == e.To && e.To == run.Queued: // submitted: said already
+	case e.Seq == 1: // submitted: said already
 	case e.From == e.To:
 		f.line("%s", tidyLine(e.Why))
 	default:

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -99,6 +100,29 @@ func (l *liveLines) clear() {
 	l.erase()
 }
 
+// keepTime draws the lines again every second, so that the time a step has
+// taken goes on, until ctx ends.
+func (l *liveLines) keepTime(ctx context.Context) {
+	if !l.enabled {
+		return
+	}
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		l.mu.Lock()
+		if len(l.steps) > 0 {
+			l.erase()
+			l.draw()
+		}
+		l.mu.Unlock()
+	}
+}
+
 // above gives a writer whose output goes where the lines are, which move down.
 func (l *liveLines) above(w io.Writer) io.Writer {
 	if !l.enabled {
@@ -124,7 +148,7 @@ func (l *liveLines) erase() {
 	if l.drawn == 0 {
 		return
 	}
-	fmt.Fprint(l.out, strings.Repeat("\x1b[1A\x1b[2K", l.drawn))
+	l.out.control(strings.Repeat("\x1b[1A\x1b[2K", l.drawn))
 	l.drawn = 0
 }
 
@@ -134,7 +158,7 @@ func (l *liveLines) draw() {
 		return
 	}
 	for _, s := range l.steps {
-		fmt.Fprintln(l.out, s.line(l.out, width-1))
+		fmt.Fprintln(l.out, s.line(l.out, width-1, l.now().Sub(s.since)))
 		l.drawn++
 	}
 }
@@ -142,7 +166,7 @@ func (l *liveLines) draw() {
 const barWidth = 24
 
 // line is one step in at most width columns.
-func (s *liveStep) line(out *screen, width int) string {
+func (s *liveStep) line(out *screen, width int, lasted time.Duration) string {
 	figures := ""
 	switch {
 	case s.unit == "B" && s.total > 0:
@@ -159,6 +183,9 @@ func (s *liveStep) line(out *screen, width int) string {
 	}
 	if figures != "" {
 		text += figures + "  "
+	}
+	if lasted >= time.Second {
+		text += age(lasted) + "  "
 	}
 	text += tidyLine(s.detail)
 	return out.dim(runewidth.Truncate(text, width, "…"))

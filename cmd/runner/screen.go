@@ -34,6 +34,14 @@ func (s *screen) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// control moves the cursor of a terminal; it ends where it began, at the
+// beginning of a line.
+func (s *screen) control(sequence string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, _ = s.file.WriteString(sequence) // a terminal that is gone shows at the next line
+}
+
 // midLine says whether the last line has no end yet.
 func (s *screen) midLine() bool {
 	s.mu.Lock()
