@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -88,6 +89,47 @@ func checkStored(t *testing.T, s *store.Store, want int) {
 		events, err := s.Events(t.Context(), r.ID, 0)
 		if err != nil || len(events) != 1 || r.Config == nil || r.State != run.Queued {
 			t.Fatalf("%+v, %v, %v", r, events, err)
+		}
+	}
+}
+
+// TestFullDiskForMany: when a transaction that many share does not fit, each of
+// them is told, and what was said to be stored is there, and nothing else.
+func TestFullDiskForMany(t *testing.T) {
+	s := openAt(t, filepath.Join(tinyDisk(t, 1536), "runner.db"))
+	var mu sync.Mutex
+	stored := map[string]bool{}
+	var wg sync.WaitGroup
+	for w := range 20 {
+		wg.Go(func() {
+			for i := range 1000 {
+				r := newRun(fmt.Sprintf("iris-%03d%07d", w, i))
+				r.Config.Arguments = []string{strings.Repeat("x", 3000)}
+				_, _, err := s.CreateRun(t.Context(), r, "", nil)
+				var full *store.FullError
+				switch {
+				case errors.As(err, &full):
+					return
+				case err != nil:
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				stored[r.ID] = true
+				mu.Unlock()
+			}
+			t.Error("the disk did not fill up")
+		})
+	}
+	wg.Wait()
+	checkStored(t, s, len(stored))
+	runs, err := s.List(t.Context(), store.Filter{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range runs {
+		if !stored[r.ID] {
+			t.Errorf("%s is there although its call failed", r.ID)
 		}
 	}
 }

@@ -184,6 +184,23 @@ func TestSecretsGoWhenTheRunEnds(t *testing.T) {
 	}
 }
 
+func TestDeleteSecrets(t *testing.T) {
+	s := open(t)
+	for _, id := range []string{"iris-0000000001", "iris-0000000002"} {
+		if _, _, err := s.CreateRun(t.Context(), newRun(id), "", map[string][]byte{"A": {1}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.DeleteSecrets(t.Context(), "iris-0000000001"); err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range map[string]int{"iris-0000000001": 0, "iris-0000000002": 1} {
+		if got, err := s.Sealed(t.Context(), id); len(got) != want || err != nil {
+			t.Errorf("%s has %v, %v", id, got, err)
+		}
+	}
+}
+
 func TestDeleteRun(t *testing.T) {
 	s := open(t)
 	id := create(t, s, newRun("iris-0000000001")).ID
