@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/runnerml/runner/backends"
 	"github.com/runnerml/runner/internal/run"
@@ -194,20 +195,32 @@ func vanished(w *world) {
 	w.must(w.backend.Collect(w.context(), ref, w.home(ref)))
 }
 
-// cutOff: a target that cannot answer says neither ended nor absent.
+// cutOff: a target that cannot answer says neither ended nor absent, unless it
+// knows; and what it says in the end is right.
 func cutOff(w *world) {
 	if w.target.CutOff == nil {
 		w.Skip("this target cannot be cut off")
 	}
-	ref := w.begin(w.attempt("sleep 2"))
+	ref := w.begin(w.attempt("sleep 1; exit 3"))
 	w.running(ref)
 	restore := w.target.CutOff(w)
-	seen, err := w.backend.Observe(w.context(), []backends.Ref{ref, {Run: "never-was", Number: 1}})
-	restore()
-	for i, o := range seen {
-		if err == nil && o.Phase == backends.Ended {
-			w.Errorf("cut off, %d: %s", i, describe(o))
+	deadline := time.Now().Add(3 * time.Second)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for time.Now().Before(deadline) {
+		<-tick.C
+		seen, err := w.backend.Observe(w.context(), []backends.Ref{ref})
+		if err != nil {
+			continue
+		}
+		switch o := seen[0]; o.Phase {
+		case backends.Running, backends.Unknown:
+		case backends.Ended:
+			w.expect(o, run.OutcomeScriptFailed, 3, "")
+		default:
+			w.Errorf("cut off: %s", describe(o))
 		}
 	}
-	w.expect(w.ended(ref), run.OutcomeCompleted, 0, "")
+	restore()
+	w.expect(w.ended(ref), run.OutcomeScriptFailed, 3, "")
 }

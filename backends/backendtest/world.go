@@ -19,7 +19,7 @@ import (
 )
 
 // patience is how long the suite waits for what must happen.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // world is what one case works with.
 type world struct {
