@@ -2,9 +2,11 @@ package supervise_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -14,9 +16,17 @@ import (
 	"github.com/runnerml/runner/internal/supervise"
 )
 
+// asNobody in the environment makes the supervisor an ordinary user.
+const asNobody = "RUNNER_TEST_AS_NOBODY"
+
 // TestMain makes the test binary the supervisor, as cmd/runner does.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "supervise" {
+		if os.Getenv(asNobody) != "" {
+			if err := errors.Join(syscall.Setgid(65534), syscall.Setuid(65534)); err != nil {
+				panic(err)
+			}
+		}
 		os.Exit(supervise.Main(os.Args[2:], os.Stdin, os.Stdout))
 	}
 	goleak.VerifyTestMain(m)
