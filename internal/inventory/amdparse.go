@@ -2,6 +2,7 @@ package inventory
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -28,21 +29,34 @@ func (t *text) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
+// section is a part of amd-smi's answer; empty where it is no object: a part
+// that a card has not is "N/A".
+type section map[string]json.RawMessage
+
+// UnmarshalJSON never fails.
+func (s *section) UnmarshalJSON(data []byte) error {
+	fields := map[string]json.RawMessage{}
+	if json.Unmarshal(data, &fields) == nil {
+		*s = fields
+	}
+	return nil
+}
+
+// get is a field as text; empty when the card has it not.
+func (s section) get(name string) string {
+	var t text
+	if json.Unmarshal(s[name], &t) != nil {
+		return ""
+	}
+	return known(string(t))
+}
+
 type amdCard struct {
-	GPU  int `json:"gpu"`
-	ASIC struct {
-		Name text `json:"market_name"`
-		Gfx  text `json:"target_graphics_version"`
-	} `json:"asic"`
-	Bus struct {
-		BDF text `json:"bdf"`
-	} `json:"bus"`
-	VRAM struct {
-		Size json.RawMessage `json:"size"`
-	} `json:"vram"`
-	Driver struct {
-		Version text `json:"version"`
-	} `json:"driver"`
+	GPU    int     `json:"gpu"`
+	ASIC   section `json:"asic"`
+	Bus    section `json:"bus"`
+	VRAM   section `json:"vram"`
+	Driver section `json:"driver"`
 }
 
 // parseAMDSMI reads amd-smi static --json: an array of cards, or since ROCm 7
@@ -68,11 +82,11 @@ func parseAMDSMI(data []byte) (gpuAnswer, error) {
 		}
 		id := strconv.Itoa(c.GPU)
 		g := GPU{
-			Vendor: vendorAMD, Index: c.GPU, ID: id, Name: known(string(c.ASIC.Name)),
-			Architecture: known(string(c.ASIC.Gfx)), PCI: pciAddress(string(c.Bus.BDF)), Memory: amdSize(c.VRAM.Size),
+			Vendor: vendorAMD, Index: c.GPU, ID: id, Name: c.ASIC.get("market_name"),
+			Architecture: c.ASIC.get("target_graphics_version"), PCI: pciAddress(c.Bus.get("bdf")), Memory: amdSize(c.VRAM["size"]),
 		}
 		answer.gpus = append(answer.gpus, g)
-		answer.amd.Driver = known(string(c.Driver.Version))
+		answer.amd.Driver = cmp.Or(answer.amd.Driver, c.Driver.get("version"))
 	}
 	return answer, nil
 }
@@ -155,7 +169,7 @@ func fromJSON(data []byte) []byte {
 			return nil
 		}
 		// A warning may be in brackets, too: "[WARN] ...".
-		if rest := bytes.TrimLeft(data[i+1:], " \t\r\n"); len(rest) > 0 && bytes.ContainsRune([]byte(`"{[]}`), rune(rest[0])) {
+		if rest := bytes.TrimLeft(data[i+1:], " \t\r\n"); len(rest) > 0 && strings.ContainsRune(`"{[]}`, rune(rest[0])) {
 			return data[i:]
 		}
 		data = data[i+1:]

@@ -71,7 +71,7 @@ func (a *asker) disk(ctx context.Context, dir string) Disk {
 			size := int64(s.Bsize) //nolint:unconvert // not of this type on every system
 			d.Total, d.Free = int64(s.Blocks)*size, int64(s.Bavail)*size
 			if s.Files > 0 {
-				d.FreeFiles = int64(s.Ffree) //nolint:unconvert // see above
+				d.FreeFiles = int64(s.Ffree)
 			}
 		}
 		return d

@@ -122,7 +122,18 @@ func Take(ctx context.Context, h host.Host, o Options) (*Inventory, error) {
 		return nil, fmt.Errorf("ask what the machine has: %w", err)
 	}
 	inv.take(gpu)
+	// An empty list is [] in JSON, not null.
+	inv.GPUs, inv.Python, inv.Conda = some(inv.GPUs), some(inv.Python), some(inv.Conda)
+	inv.Faults, inv.System.Family = some(inv.Faults), some(inv.System.Family)
 	return inv, nil
+}
+
+// some is a list that is not nil.
+func some[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
 }
 
 // machine fills in what is known without asking a tool.

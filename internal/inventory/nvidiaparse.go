@@ -69,7 +69,7 @@ func parseNVIDIA(data []byte) (gpuAnswer, error) {
 		if action := known(g.Recovery); action != "None" {
 			gpu.Recovery = action
 		}
-		if !strings.HasPrefix(gpu.UUID, "GPU-") {
+		if !gpuUUID.MatchString(gpu.UUID) {
 			answer.faults = append(answer.faults, Fault{
 				Subject: subjectGPU, Kind: FaultDevice, Tool: "nvidia-smi",
 				Message: fmt.Sprintf("GPU %d (%s) does not tell its UUID: %q", i, gpu.PCI, oneLine(g.UUID)),
@@ -95,7 +95,7 @@ func instancesOf(uuid string, devices []smiMIG) []Instance {
 			continue
 		}
 		i := Instance{GPUInstance: gi, ComputeInstance: ci, Memory: mebibytes(d.Memory), ID: known(d.UUID)}
-		if !strings.HasPrefix(i.ID, "MIG-") {
+		if !migID.MatchString(i.ID) {
 			i.ID = fmt.Sprintf("MIG-%s/%d/%d", uuid, gi, ci)
 		}
 		out = append(out, i)
@@ -135,7 +135,7 @@ func parseNVIDIACSV(text string) gpuAnswer {
 		}
 		index, err := strconv.Atoi(strings.TrimSpace(f[0]))
 		uuid := known(f[1])
-		if err != nil || index < 0 || !strings.HasPrefix(uuid, "GPU-") {
+		if err != nil || index < 0 || !gpuUUID.MatchString(uuid) {
 			continue
 		}
 		answer.gpus = append(answer.gpus, GPU{
@@ -151,8 +151,10 @@ func parseNVIDIACSV(text string) gpuAnswer {
 type listedMIG struct{ profile, id string }
 
 var (
+	gpuUUID        = regexp.MustCompile(`^GPU-[0-9A-Za-z-]+$`)
+	migID          = regexp.MustCompile(`^MIG-[0-9A-Za-z/-]+$`)
 	listedGPU      = regexp.MustCompile(`^GPU \d+: .*\(UUID: (GPU-[0-9A-Za-z-]+)\)`)
-	listedInstance = regexp.MustCompile(`^\s+MIG\s+(\S+)\s+Device\s+(\d+):\s+\(UUID:\s+(MIG-[^()\s]+)\)`)
+	listedInstance = regexp.MustCompile(`^\s+MIG\s+(\S+)\s+Device\s+(\d+):\s+\(UUID:\s+(MIG-[0-9A-Za-z/-]+)\)`)
 )
 
 // parseNVIDIAList reads nvidia-smi -L: MIG instances in their order, by the
