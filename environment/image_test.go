@@ -105,6 +105,43 @@ func TestImageRecipeWithoutPython(t *testing.T) {
 	}
 }
 
+// A base image without Python gets one from the package manager it has.
+func TestImageRecipeInstallsPython(t *testing.T) {
+	recipe, err := imageSpec(t, environment.Python{Pip: []string{"six"}}).ImageRecipe("x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	script := environment.Recipe{Script: string(recipe.Files["python.sh"])}
+	tests := []struct {
+		manager, install string // the words of the command that installs
+		works            bool
+	}{
+		{"apt-get", "install -y --no-install-recommends python3 python3-venv ca-certificates", true},
+		{"apk", "add --no-cache python3 py3-pip", true},
+		{"dnf", "install -y python3 python3-pip", true},
+		{"microdnf", "install -y python3 python3-pip", true},
+		{"apt-get", "nothing that is asked for", false},
+	}
+	for _, test := range tests {
+		t.Run(test.manager+" "+test.install, func(t *testing.T) {
+			m := newMachine(t)
+			m.link(t, "/bin/ln", "ln")
+			if err := os.Remove(filepath.Join(m.bin, "rm")); err != nil {
+				t.Fatal(err)
+			}
+			m.script(t, "rm", "") // the package lists it would remove are this machine's own
+			m.script(t, test.manager, `[ "$*" = '`+test.install+`' ] && ln -s '`+systemPython(t)+`' '`+m.bin+`/python3'; exit 0`)
+			result := m.carryOut(t, script)
+			if got := result.failure().Message; (result.exit == 0) != test.works || (got == "") != test.works {
+				t.Errorf("exit %d, %q:\n%s", result.exit, got, result.output)
+			}
+			if !test.works && result.exit != environment.ExitFailed {
+				t.Errorf("exit %d", result.exit)
+			}
+		})
+	}
+}
+
 func build(t *testing.T, engine testenv.Engine, recipe environment.ImageRecipe, arguments ...string) (string, error) {
 	t.Helper()
 	directory := t.TempDir()

@@ -134,12 +134,6 @@ exec `+python+` "$@"
 			"installing the packages failed: Because runner-nosuch was not found in the package registry", "check the names",
 		},
 		{
-			"no such version",
-			environment.Python{Pip: []string{"runner-alone==7"}},
-			func(t *testing.T) *machine { return newMachine(t, systemPython(t)) },
-			"installing the packages failed: No matching distribution found for runner-alone==7", "check the names",
-		},
-		{
 			"index unreachable",
 			environment.Python{Pip: []string{"runner-alone", "-i http://127.0.0.1:9/simple/"}},
 			func(t *testing.T) *machine {
@@ -234,6 +228,44 @@ func TestVenvRecipeKilled(t *testing.T) {
 
 	m.set("PIP_INDEX_URL=" + testenv.PyIndex(t).URL)
 	checkMade(t, resolved, prefix, "pip", m.carryOut(t, recipe))
+}
+
+// A recipe that is asked to end cleans up before it does.
+func TestVenvRecipeTerminated(t *testing.T) {
+	m := newMachine(t)
+	m.link(t, "/bin/sleep", "sleep")
+	at := filepath.Join(t.TempDir(), "asked")
+	m.script(t, "python3", `case "$*" in
+*version_info*) echo 3.11.2 ;;
+*sys.executable*) echo "$0" ;;
+*"-m venv"*) mkdir -p "$3/bin"; : >'`+at+`'; sleep 1000 ;;
+esac
+`)
+	prefix := filepath.Join(t.TempDir(), "env")
+	_, recipe := recipeOf(t, environment.Python{Pip: []string{"runner-alone"}}, prefix)
+	command := m.command(t, recipe)
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.Now().Add(time.Minute)
+	for {
+		if _, err := os.Stat(at); err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the venv was never begun")
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	if err := syscall.Kill(-command.Process.Pid, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	_ = command.Wait()
+	if got := command.ProcessState.ExitCode(); got != 143 {
+		t.Errorf("exit %d", got)
+	}
+	nothingStays(t, prefix)
 }
 
 func TestCondaRecipe(t *testing.T) {

@@ -34,7 +34,7 @@ main() {
 	step "1/$steps looking for conda"
 	find_conda
 	if [ -z "$conda" ]; then
-		fail "no conda tool found: micromamba, mamba and conda are not there" "install micromamba (one file, no root needed: see mamba.readthedocs.io) or Miniforge on the machine, or use python.pip instead of python.conda"
+		fail "no conda tool found: micromamba, mamba and conda are not there" "install micromamba (one file, no root needed: see mamba.readthedocs.io) or Miniforge on the machine; with docker, name an image that has it (mambaorg/micromamba, condaforge/miniforge3); or use python.pip instead of python.conda"
 	fi
 	tool_name=$(basename "$conda")
 	tool_version=$(version_word "$("$conda" --version 2>/dev/null </dev/null | head -n 1)")
