@@ -28,7 +28,7 @@ type bench struct {
 func newBench(t testing.TB) bench {
 	t.Helper()
 	docker := testenv.Docker(t)
-	b := bench{docker: docker, home: "test-" + strings.ToLower(rand.Text()), dir: t.TempDir()}
+	b := bench{docker: docker, home: "test-" + strings.ToLower(rand.Text()[:10]), dir: t.TempDir()}
 	testenv.Leaks(t, docker, LabelHome+"="+b.home)
 	b.Engine = openAt(t, docker.Host, b.dir)
 	t.Cleanup(func() { // before the engine is closed, before leaks are looked for
@@ -75,10 +75,18 @@ func cleanupContext(t testing.TB) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(t.Context()), 30*time.Second)
 }
 
+// mark is one of this bench's own: names are shared by all who use the engine.
+func (b bench) mark(run string) Mark {
+	if run != "" {
+		run += "-" + b.home
+	}
+	return Mark{Run: run, Attempt: 1, Home: b.home}
+}
+
 // spec is a container of the small image that runs a shell script.
 func (b bench) spec(run, script string) Spec {
 	return Spec{
-		Mark: Mark{Run: run, Attempt: 1, Home: b.home}, Image: b.docker.Small,
+		Mark: b.mark(run), Image: b.docker.Small,
 		Command: []string{"sh", "-c", script}, UID: os.Getuid(), GID: os.Getgid(),
 	}
 }

@@ -90,7 +90,7 @@ func TestWhatReachesTheEngine(t *testing.T) {
 			h.Sysctls["kernel.msgmax"] != "9000" || !slices.Contains(h.GroupAdd, "7") || h.PidsLimit == nil || *h.PidsLimit != 50 {
 			t.Errorf("host configuration %+v", h)
 		}
-		if c.Config.User != "0:0" || c.Config.Hostname != "h" || c.Config.Labels["a"] != "b" || c.Config.Labels[LabelRun] != "arguments" {
+		if c.Config.User != "0:0" || c.Config.Hostname != "h" || c.Config.Labels["a"] != "b" || c.Config.Labels[LabelRun] != s.Mark.Run {
 			t.Errorf("configuration %+v", c.Config)
 		}
 		if homes := slices.DeleteFunc(slices.Clone(c.Config.Env), func(v string) bool { return !strings.HasPrefix(v, "HOME=") }); !slices.Equal(homes, []string{"HOME=/x"}) {

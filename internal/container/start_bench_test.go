@@ -9,10 +9,7 @@ import (
 // the same on the same engine.
 func BenchmarkTrue(b *testing.B) {
 	at := newBench(b)
-	events := make(chan Mark, 1000)
-	ended := make(chan error)
-	ctx := b.Context()
-	go func() { ended <- at.Watch(ctx, at.home, func(m Mark) { events <- m }) }()
+	changes := watch(b, at.Engine, at.home)
 	n := 0
 	b.Run("runner", func(b *testing.B) {
 		for b.Loop() {
@@ -24,9 +21,7 @@ func BenchmarkTrue(b *testing.B) {
 				b.Fatal(err)
 			}
 			for {
-				if m := <-events; m != s.Mark {
-					continue
-				}
+				expect(b, changes, s.Mark)
 				if states, err := at.Observe(b.Context(), at.home, s.Mark); err != nil {
 					b.Fatal(err)
 				} else if states[0].Phase == Exited {

@@ -100,7 +100,7 @@ func TestWhatIsNotThereIsFine(t *testing.T) {
 
 func TestOutputIsWhatTheFirstProcessSaid(t *testing.T) {
 	b := newBench(t)
-	s := b.spec("said", "echo first; echo no such file >&2; exit 127")
+	s := b.spec("said", "echo first >&2; echo no such file >&2; exit 127")
 	id := b.run(t, s)
 	b.await(t, s.Mark, Exited)
 	got, err := b.Output(t.Context(), id, 1)
@@ -124,10 +124,10 @@ func TestObserveTellsInstallationsApart(t *testing.T) {
 	for _, s := range states {
 		got[s.Mark.Run] = s.Phase
 	}
-	if len(got) != 2 || got["a"] != Exited || got["b"] != Running {
+	if len(got) != 2 || got[a.Mark.Run] != Exited || got[b.Mark.Run] != Running {
 		t.Errorf("states %v, want a exited and b running", got)
 	}
-	if got, ok := one.observe(t, Mark{Run: "c", Attempt: 1, Home: one.home}); ok {
+	if got, ok := one.observe(t, Mark{Run: two.mark("c").Run, Attempt: 1, Home: one.home}); ok {
 		t.Errorf("found %+v, want nothing", got)
 	}
 }

@@ -3,6 +3,7 @@ package container
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/client"
@@ -52,9 +53,35 @@ func (e *Engine) watchOnce(ctx context.Context, home string, changed func(Mark))
 		case err := <-stream.Err:
 			return err
 		case event := <-stream.Messages:
-			if m, ok := markOf(event.Actor.Attributes); ok && tells(event.Action) {
-				changed(m)
+			m, ok := markOf(event.Actor.Attributes)
+			if !ok || !tells(event.Action) {
+				continue
 			}
+			if event.Action == events.ActionDie || event.Action == "died" {
+				e.settle(ctx, event.Actor.ID)
+			}
+			changed(m)
+		}
+	}
+}
+
+// settleTimeout bounds the wait for an end to be in the engine's lists.
+const settleTimeout = 2 * time.Second
+
+// settle waits until the engine itself knows that a container has ended.
+// Docker tells of an end before its lists show it; it holds the container's
+// lock until they do, so that the first question is nearly always enough.
+func (e *Engine) settle(ctx context.Context, id string) {
+	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	defer cancel()
+	var wait backoff
+	for {
+		s, err := e.state(ctx, id)
+		if err != nil || s.Phase != Running {
+			return
+		}
+		if err := wait.pause(ctx); err != nil {
+			return
 		}
 	}
 }

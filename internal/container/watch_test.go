@@ -3,12 +3,13 @@ package container
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 )
 
 // watch follows home's changes until the test ends.
-func watch(t *testing.T, e *Engine, home string) <-chan Mark {
+func watch(t testing.TB, e *Engine, home string) <-chan Mark {
 	t.Helper()
 	const room = 1000
 	changes := make(chan Mark, room)
@@ -25,7 +26,7 @@ func watch(t *testing.T, e *Engine, home string) <-chan Mark {
 }
 
 // expect waits until the mark is among the changes.
-func expect(t *testing.T, changes <-chan Mark, want Mark) {
+func expect(t testing.TB, changes <-chan Mark, want Mark) {
 	t.Helper()
 	deadline := time.After(30 * time.Second)
 	for {
@@ -56,4 +57,22 @@ func TestWatchTellsOfChanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(t, changes, s.Mark)
+}
+
+// TestWatchTellsOfAnEndThatObserveShows: whoever asks when told, and not
+// again, must learn of the end.
+func TestWatchTellsOfAnEndThatObserveShows(t *testing.T) {
+	b := newBench(t)
+	changes := watch(t, b.Engine, b.home)
+	expect(t, changes, Mark{Home: b.home})
+	for n := range 10 {
+		s := b.spec(fmt.Sprint("end", n), "true")
+		b.run(t, s)
+		for {
+			expect(t, changes, s.Mark)
+			if got, _ := b.observe(t, s.Mark); got.Phase == Exited {
+				break
+			}
+		}
+	}
 }
