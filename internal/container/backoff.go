@@ -7,7 +7,7 @@ import (
 
 const (
 	firstPause = 50 * time.Millisecond
-	maxPause   = 10 * time.Second
+	maxPause   = 3 * time.Second
 )
 
 // backoff waits between tries, each time twice as long, up to maxPause. Its

@@ -58,6 +58,18 @@ func TestBuild(t *testing.T) {
 	if err != nil || len(listed) != 1 || listed[0].ID != image.ID {
 		t.Errorf("listed %+v, %v; want the image alone", listed, err)
 	}
+	user := b.spec("user", "true")
+	user.Image = tag
+	id, err := b.Create(t.Context(), user)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.RemoveImage(t.Context(), tag); KindOf(err) != InUse {
+		t.Errorf("remove while a container uses it: %v of kind %q, want %q", err, KindOf(err), InUse)
+	}
+	if err := b.Remove(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
 	before := image.LastUsed
 	if err := b.Touch(t.Context(), tag); err != nil {
 		t.Fatal(err)

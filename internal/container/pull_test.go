@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -202,4 +203,83 @@ func TestPullsAtOnceAreOne(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+func TestPullOntoAFullDisk(t *testing.T) {
+	b := newBench(t)
+	r := testenv.Registry(t, false)
+	ref := b.pushed(t, r, "team/large:1", 40<<20)
+	d := newOwnDocker(t, "32m")
+	e := openAt(t, d.socket, t.TempDir())
+	_, err := e.Pull(t.Context(), ref, nil, nil)
+	if KindOf(err) != NoSpace {
+		t.Errorf("error %v of kind %q, want %q", err, KindOf(err), NoSpace)
+	}
+	if _, err := e.Inspect(t.Context(), ref); KindOf(err) != ImageNotFound {
+		t.Errorf("half an image is left: %v", err)
+	}
+}
+
+// asFor offers a pushed image under another tag, as one for another platform only.
+func asFor(t *testing.T, ref, tag, system, arch string) string {
+	t.Helper()
+	name, old, _ := strings.Cut(strings.TrimPrefix(ref, strings.SplitAfter(ref, "/")[0]), ":")
+	base := "http://" + registryOf(ref) + "/v2/" + name + "/manifests/"
+	ask := func(method, address, kind string, body []byte) (*http.Response, []byte) {
+		request, err := http.NewRequestWithContext(t.Context(), method, address, bytes.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Accept", kind)
+		request.Header.Set("Content-Type", kind)
+		client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+		response, err := client.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = response.Body.Close() }()
+		said, err := io.ReadAll(response.Body)
+		if err != nil || response.StatusCode >= http.StatusMultipleChoices {
+			t.Fatalf("%s %s: %s: %s %v", method, address, response.Status, said, err)
+		}
+		return response, said
+	}
+	const one = "application/vnd.docker.distribution.manifest.v2+json"
+	const list = "application/vnd.docker.distribution.manifest.list.v2+json"
+	response, manifest := ask(http.MethodGet, base+old, one, nil)
+	index := fmt.Appendf(nil, `{"schemaVersion": 2, "mediaType": %q, "manifests": [{"mediaType": %q, "size": %d, "digest": %q, "platform": {"os": %q, "architecture": %q}}]}`,
+		list, one, len(manifest), response.Header.Get("Docker-Content-Digest"), system, arch)
+	ask(http.MethodPut, base+tag, list, index)
+	return registryOf(ref) + "/" + name + ":" + tag
+}
+
+func TestPullForAnotherPlatform(t *testing.T) {
+	b := newBench(t)
+	r := testenv.Registry(t, false)
+	ref := asFor(t, b.pushed(t, r, "team/multi:1", 100), "other", "linux", "s390x")
+	if _, err := b.Pull(t.Context(), ref, nil, nil); KindOf(err) != WrongPlatform {
+		t.Errorf("error %v of kind %q, want %q", err, KindOf(err), WrongPlatform)
+	}
+}
+
+func TestPullFromAnEngineThatGoesAway(t *testing.T) {
+	for _, half := range []string{"", `{"status": "Downloading", "id": "a", "progressDetail": {"curr`, "{\"status\": \"Pulling fs layer\", \"id\": \"a\"}\n"} {
+		t.Run(half, func(t *testing.T) {
+			socket := fakeEngine(t, func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Api-Version", "1.41")
+				if !strings.HasSuffix(r.URL.Path, "/images/create") {
+					_, _ = io.WriteString(w, "{}")
+					return
+				}
+				_, _ = io.WriteString(w, half)
+				_ = http.NewResponseController(w).Flush()
+				panic(http.ErrAbortHandler)
+			})
+			e := openAt(t, socket, t.TempDir())
+			_, err := e.Pull(t.Context(), "127.0.0.1:1/x", nil, nil)
+			if KindOf(err) != Unreachable {
+				t.Errorf("error %v of kind %q, want %q", err, KindOf(err), Unreachable)
+			}
+		})
+	}
 }

@@ -21,7 +21,8 @@ type ownDocker struct {
 	daemon *exec.Cmd
 }
 
-func newOwnDocker(t *testing.T) *ownDocker {
+// disk, when it is not empty, is the size of a disk of its own, for example "32m".
+func newOwnDocker(t *testing.T, disk string) *ownDocker {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("SKIPPED, NOT TESTED: needs root to start a Docker engine of its own")
@@ -42,6 +43,12 @@ func newOwnDocker(t *testing.T) *ownDocker {
 			t.Errorf("remove engine: %v", err)
 		}
 	})
+	if disk != "" {
+		data := filepath.Join(dir, "data")
+		if err := errors.Join(os.Mkdir(data, 0o700), syscall.Mount("tmpfs", data, "tmpfs", 0, "size="+disk)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	d.start(t)
 	return d
 }
@@ -135,7 +142,7 @@ func (d *ownDocker) load(t *testing.T, from testenv.Engine) {
 // TestEngineGoesAway ends and kills the engine under a running container.
 func TestEngineGoesAway(t *testing.T) {
 	shared := testenv.Docker(t)
-	d := newOwnDocker(t)
+	d := newOwnDocker(t, "")
 	d.load(t, shared)
 	b := bench{Engine: openAt(t, d.socket, t.TempDir()), docker: shared, home: "restart"}
 	changes := watch(t, b.Engine, b.home)
