@@ -17,6 +17,9 @@ const (
 	// kfdPublic and kfdPrivate are the kinds of a memory bank that are the
 	// GPU's own.
 	kfdPublic, kfdPrivate = 1, 2
+	// fewUnits is how many compute units a GPU has that is worth having: the
+	// graphics part of a desktop processor has two. HIP counts those as well.
+	fewUnits = 8
 )
 
 // amdPlaces are where ROCm's tools are when PATH does not lead to them.
@@ -170,6 +173,9 @@ func parseKFD(text string) (GPU, bool) {
 	g := GPU{Vendor: vendorAMD, Architecture: gfx(column(text, "gfx_target_version"))}
 	location := column(text, "location_id")
 	g.PCI = fmt.Sprintf("%04x:%02x:%02x.%x", column(text, "domain"), location>>8&0xff, location>>3&0x1f, location&7)
+	if perUnit := column(text, "simd_per_cu"); perUnit > 0 {
+		g.Small = column(text, "simd_count")/perUnit < fewUnits
+	}
 	if minor := column(text, "drm_render_minor"); minor > 0 {
 		g.Devices = []string{fmt.Sprintf("/dev/dri/renderD%d", minor)}
 	}

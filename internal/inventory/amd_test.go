@@ -126,6 +126,22 @@ func TestAMDParse(t *testing.T) {
 	}
 }
 
+// TestAMDSmall: a processor's graphics part is counted, as HIP does, and not
+// offered.
+func TestAMDSmall(t *testing.T) {
+	fakeTools(t, nil)
+	b := newBox(t, t.TempDir())
+	b.write(t, map[string]string{
+		kfdNodes + "/1/gpu_id": "9861\n", kfdNodes + "/1/properties": "simd_count 4\nsimd_per_cu 2\ngfx_target_version 100306\ndrm_render_minor 128\n",
+		kfdNodes + "/2/gpu_id": "56387\n", kfdNodes + "/2/properties": "simd_count 128\nsimd_per_cu 2\ngfx_target_version 120001\ndrm_render_minor 129\n",
+	})
+	inv := &Inventory{}
+	inv.take(newAsker(b, 0).amd(t.Context(), false))
+	if diff := cmp.Diff([]backends.GPU{{ID: "1", Vendor: "amd", Name: "AMD gfx1201"}}, inv.Size().GPUs); diff != "" || len(inv.GPUs) != 2 {
+		t.Errorf("(-want +got):\n%s\n%+v", diff, inv.GPUs)
+	}
+}
+
 // TestUnserved: hardware on the bus that no driver serves is told of.
 func TestUnserved(t *testing.T) {
 	fakeTools(t, nil)

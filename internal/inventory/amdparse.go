@@ -148,7 +148,7 @@ func parseROCmSMI(data []byte) (gpuAnswer, error) {
 			memory = 0
 		}
 		g := GPU{
-			Vendor: vendorAMD, Index: index, ID: number, Name: field(card, "Card Series", "Device Name", "Card Model"),
+			Vendor: vendorAMD, Index: index, ID: strconv.Itoa(index), Name: field(card, "Card Series", "Device Name", "Card Model"),
 			Architecture: field(card, "GFX Version"), PCI: pciAddress(field(card, "PCI Bus")), Memory: memory,
 		}
 		if id, err := strconv.ParseUint(strings.TrimPrefix(field(card, "Unique ID"), "0x"), 16, 64); err == nil && id != 0 {

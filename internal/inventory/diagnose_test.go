@@ -64,14 +64,15 @@ func TestDiagnose(t *testing.T) {
 			func(i *Inventory) { i.Docker.Warnings = []string{"WARNING: No memory limit support"} },
 			"Docker", Warning, "cannot keep limits", "more than its run", "cgroup v2",
 		},
-		"no toolkit":        {func(i *Inventory) { i.Docker.NVIDIA = false }, "GPU", Warning, "container toolkit", "not in containers", "nvidia-ctk"},
-		"old driver":        {func(i *Inventory) { i.NVIDIA.Driver = "535.129.03" }, "GPU", Note, "535.129.03", "12.2.2", "update the driver"},
-		"older driver":      {func(i *Inventory) { i.NVIDIA.Driver = "418.40.04" }, "GPU", Warning, "418.40.04", "too old for every image", "update the driver"},
-		"no version":        {func(i *Inventory) { i.NVIDIA.Driver = "" }, "GPU", Warning, "not known", "cannot choose", "docker.image"},
-		"gpu wants a reset": {func(i *Inventory) { i.GPUs[0].Recovery = "Drain and Reset" }, "GPU", Problem, "drain and reset", "no run is given it", "--gpu-reset"},
-		"gpu prohibited":    {func(i *Inventory) { i.GPUs[0].ComputeMode = "Prohibited" }, "GPU", Warning, "Prohibited", "no run is given it", "-c DEFAULT"},
-		"gpu exclusive":     {func(i *Inventory) { i.GPUs[0].ComputeMode = "Exclusive_Process" }, "GPU", Note, "Exclusive_Process", "one process", "-c DEFAULT"},
-		"mig empty":         {func(i *Inventory) { i.GPUs[0].MIG = true }, "GPU", Warning, "without instances", "instances only", "-mig 0"},
+		"no toolkit":             {func(i *Inventory) { i.Docker.NVIDIA = false }, "GPU", Warning, "container toolkit", "not in containers", "nvidia-ctk"},
+		"old driver":             {func(i *Inventory) { i.NVIDIA.Driver = "535.129.03" }, "GPU", Note, "535.129.03", "12.2.2", "update the driver"},
+		"older driver":           {func(i *Inventory) { i.NVIDIA.Driver = "418.40.04" }, "GPU", Warning, "418.40.04", "too old for every image", "update the driver"},
+		"no version":             {func(i *Inventory) { i.NVIDIA.Driver = "" }, "GPU", Warning, "not known", "cannot choose", "docker.image"},
+		"gpu wants a reset":      {func(i *Inventory) { i.GPUs[0].Recovery = "Drain and Reset" }, "GPU", Problem, "drain and reset", "no run is given it", "--gpu-reset"},
+		"gpu prohibited":         {func(i *Inventory) { i.GPUs[0].ComputeMode = "Prohibited" }, "GPU", Warning, "Prohibited", "no run is given it", "-c DEFAULT"},
+		"gpu exclusive":          {func(i *Inventory) { i.GPUs[0].ComputeMode = "Exclusive_Process" }, "GPU", Note, "Exclusive_Process", "one process", "-c DEFAULT"},
+		"a processor's graphics": {func(i *Inventory) { i.GPUs[0].Small = true }, "GPU", Note, "H100", "no run is given it", ""},
+		"mig empty":              {func(i *Inventory) { i.GPUs[0].MIG = true }, "GPU", Warning, "without instances", "instances only", "-mig 0"},
 		"mig": {
 			func(i *Inventory) {
 				i.GPUs[0].MIG, i.GPUs[0].Instances = true, []Instance{{ID: "MIG-1", Profile: "3g.40gb"}, {ID: "MIG-2", Profile: "3g.40gb"}}

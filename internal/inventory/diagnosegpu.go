@@ -49,6 +49,8 @@ func oneGPU(g GPU) Finding {
 	}
 	f := Finding{Subject: subjectGPU, Level: OK, What: what, Means: "one run at a time is given it"}
 	switch {
+	case g.Small:
+		f.Level, f.Means = Note, "it is a processor's graphics part, too small to train on: no run is given it"
 	case g.Recovery != "":
 		f.Level, f.What = Problem, what+": the driver asks for "+strings.ToLower(g.Recovery)
 		f.Means = "it does not work until then, and no run is given it"

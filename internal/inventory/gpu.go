@@ -36,6 +36,9 @@ type GPU struct {
 	Instances []Instance `json:"instances,omitempty"`
 	// Devices are the device files that a container needs (AMD).
 	Devices []string `json:"devices,omitempty"`
+	// Small: it is there for a display (the graphics part of a processor), and
+	// no run is given it.
+	Small bool `json:"small,omitempty"`
 	// ComputeMode when it keeps processes out: "Exclusive_Process",
 	// "Prohibited"; else empty.
 	ComputeMode string `json:"compute_mode,omitempty"`

@@ -40,8 +40,8 @@ func Size(ctx context.Context, h host.Host) (backends.Size, error) {
 }
 
 // Size is what the machine has to give to runs. GPUs are those that work: of a
-// divided one its instances, none of one that keeps processes out or that the
-// driver wants reset.
+// divided one its instances, none of one that keeps processes out, that the
+// driver wants reset or that is only there for a display.
 func (inv *Inventory) Size() backends.Size {
 	s := backends.Size{CPUs: inv.CPUs.Usable, Memory: inv.Memory.Usable}
 	for _, g := range inv.GPUs {
@@ -52,8 +52,8 @@ func (inv *Inventory) Size() backends.Size {
 	return s
 }
 
-// usable: a run would find it working.
-func (g GPU) usable() bool { return g.ComputeMode != "Prohibited" && g.Recovery == "" }
+// usable: a run would find it working and worth having.
+func (g GPU) usable() bool { return g.ComputeMode != "Prohibited" && g.Recovery == "" && !g.Small }
 
 // Driver is the version of the NVIDIA driver ("550.54.15"), by which the base
 // image is chosen; empty: there is none, or it does not work.
