@@ -229,6 +229,19 @@ func (g *groups) oomKills() int {
 	}
 }
 
+// ownOOMKills is how many processes the kernel killed so far in the memory
+// group that we are in, as far as it lets us look.
+func ownOOMKills() int {
+	m := readMounts()
+	if dir, ok := m.v1["memory"]; ok {
+		return counter(dir, "memory.oom_control", "oom_kill")
+	}
+	if m.v2 == "" {
+		return 0
+	}
+	return counter(filepath.Join(m.v2, m.v2Own), "memory.events", "oom_kill")
+}
+
 func counter(dir, file, name string) int {
 	list := words(dir, file)
 	for i := 0; i+1 < len(list); i += 2 {

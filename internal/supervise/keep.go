@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
-	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -21,7 +20,9 @@ type supervisor struct {
 	// signals for us, and the word that a child changed.
 	signals, child chan os.Signal
 
-	groups  *groups
+	groups *groups
+	// ownOOM is how many the kernel had killed in our own group at the start.
+	ownOOM  int
 	log     *logWriter
 	pump    *pump
 	pid     int
@@ -38,11 +39,8 @@ type supervisor struct {
 	kill       *time.Timer
 }
 
-// few is how much of the machine a supervisor takes: little work, little memory.
-const (
-	fewThreads = 2
-	fewGarbage = 25
-)
+// fewThreads is enough to carry a log and to wait.
+const fewThreads = 2
 
 // passedOn are signals that go to the process as they are.
 func passedOn() []os.Signal {
@@ -54,7 +52,6 @@ func passedOn() []os.Signal {
 func keep(dir string, launch Launch, answer func(Status)) (code int, err error) {
 	runtime.LockOSThread() // the process dies with the thread that started it
 	runtime.GOMAXPROCS(fewThreads)
-	debug.SetGCPercent(fewGarbage)
 	s := &supervisor{
 		dir: dir, launch: launch,
 		signals: make(chan os.Signal, 16), child: make(chan os.Signal, 1),
@@ -112,6 +109,7 @@ func (s *supervisor) start(lock *os.File) error {
 	if s.log, err = openLog(s.dir, s.launch.MaxLog, time.Now); err != nil {
 		return err
 	}
+	s.ownOOM = ownOOMKills()
 	s.groups = makeGroups(s.dir, s.launch.Memory, s.launch.CPUs)
 	if len(s.groups.paths()) > 0 {
 		self.groups = s.groups.paths()

@@ -194,7 +194,15 @@ func (s *supervisor) lookForOOM() {
 		s.message = fmt.Sprintf("the kernel killed it, or a process of it, at its limit of %d bytes of memory", s.launch.Memory)
 		return
 	}
-	if s.status.Signaled() && s.status.Signal() == unix.SIGKILL && kernelKilled(s.pid, s.began.StartedAt) {
+	killed := s.status.Signaled() && s.status.Signal() == unix.SIGKILL
+	// In a container all kills in our group are of this process's making; on
+	// a host others share the group, and only its own death counts.
+	if (killed || os.Getpid() == 1) && ownOOMKills() > s.ownOOM {
+		s.cause = OutOfMemory
+		s.message = "the kernel killed it, or a process of it: the control group that runner is in was out of memory"
+		return
+	}
+	if killed && kernelKilled(s.pid, s.began.StartedAt) {
 		s.cause = OutOfMemory
 		s.message = "the kernel killed it: the machine was out of memory"
 	}
