@@ -53,6 +53,9 @@ type ignoreRules struct {
 func (r *ignoreRules) read(dir, rel, name string) (*ignoreRules, error) {
 	path := filepath.Join(dir, name)
 	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return r, nil // a link to nowhere, or gone since its name was read
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read ignore file: %w", err)
 	}

@@ -48,6 +48,7 @@ func TestIgnoreRules(t *testing.T) {
 		"nested file outranks":         {files: tree{".gitignore": "*.log\n", "d/.gitignore": "!a.log\n", "a.log": "", "d/a.log": "", "d/b.log": ""}, want: []string{"d/a.log"}},
 		"nested file is anchored":      {files: tree{".gitignore": "", "d/.gitignore": "/x\n", "x": "", "d/x": "", "d/e/x": ""}, want: []string{"d/e/x", "x"}},
 		"only a nested file":           {files: tree{"d/.gitignore": "x\n", "x": "", "d/x": ""}, want: []string{"x"}},
+		"ignore file leads nowhere":    {files: tree{".gitignore": "-> nowhere", "a": ""}, want: []string{"a"}},
 		"runnerignore first":           {files: tree{".runnerignore": "a\n", ".amlignore": "b\n", ".gitignore": "c\n", "a": "", "b": "", "c": ""}, want: []string{"b", "c"}, notGit: true},
 		"amlignore second":             {files: tree{".amlignore": "b\n", ".gitignore": "c\n", "a": "", "b": "", "c": ""}, want: []string{"a", "c"}, notGit: true},
 		"empty runnerignore":           {files: tree{".runnerignore": "", ".gitignore": "c\n", "c": ""}, want: []string{"c"}, notGit: true},

@@ -27,6 +27,7 @@ type packWriter struct {
 	blobs   []packBlob
 	claimed map[Digest]bool
 	stored  int64 // bytes of chunks
+	hinted  int64 // up to where the kernel was asked to write back
 }
 
 const writeSize = 1 << 20
@@ -72,6 +73,11 @@ func (w *packWriter) chunk(stored []byte, raw int) (chunk, error) {
 func (w *packWriter) flush() error {
 	if _, err := w.f.Write(w.buf); err != nil {
 		return fmt.Errorf("write pack: %w", err)
+	}
+	const hintSize = 8 << 20
+	if flushed := w.off; flushed-w.hinted >= hintSize {
+		startWriteback(w.f, w.hinted, flushed-w.hinted)
+		w.hinted = flushed
 	}
 	w.buf = w.buf[:0]
 	return nil

@@ -1,8 +1,10 @@
 package snapshot_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -113,6 +115,78 @@ func TestPruneWaits(t *testing.T) {
 	}})
 	must(t, err)
 	same(t, "was inside", true, inside)
+}
+
+// stuckWriter lets a first part through and then nothing until it is freed.
+type stuckWriter struct {
+	bytes.Buffer
+	reached chan struct{}
+	free    chan struct{}
+}
+
+func (w *stuckWriter) Write(p []byte) (int, error) {
+	if w.Len() == 0 {
+		close(w.reached)
+		<-w.free
+	}
+	return w.Buffer.Write(p)
+}
+
+// TestPruneDuringSlowExport: who sends to a slow line keeps nobody waiting, and
+// what it sends stays good although its packs are removed meanwhile.
+func TestPruneDuringSlowExport(t *testing.T) {
+	src := t.TempDir()
+	transferTree().write(t, src)
+	s, there := newStore(t), newStore(t)
+	snap := take(t, s, src)
+	m, err := s.Manifest(t.Context(), snap.ID)
+	must(t, err)
+	want, err := there.Missing(t.Context(), m)
+	must(t, err)
+	line := &stuckWriter{reached: make(chan struct{}), free: make(chan struct{})}
+	sent := make(chan error, 1)
+	go func() { sent <- s.Export(t.Context(), line, snap.ID, want) }()
+	<-line.reached
+	prune(t, s, keepNone, false)
+	close(line.free)
+	must(t, <-sent)
+	id, err := there.Import(t.Context(), &line.Buffer)
+	must(t, err)
+	same(t, "unpacked there", read(t, src), unpack(t, there, id))
+}
+
+// TestTakeDuringSlowImport: a prune that waits for a slow import does not keep
+// others from taking pictures for long.
+func TestTakeDuringSlowImport(t *testing.T) {
+	src := t.TempDir()
+	tree{"a": "1"}.write(t, src)
+	s := newStore(t)
+	in, slow := io.Pipe()
+	imported := make(chan error, 1)
+	go func() { _, err := s.Import(t.Context(), in); imported <- err }()
+	_, err := slow.Write([]byte("runner-")) // the import is under way
+	must(t, err)
+	pruned := make(chan error, 1)
+	go func() { _, err := s.Prune(t.Context(), keepAll, false); pruned <- err }()
+	pictures, longest := 0, time.Duration(0)
+	for begun := time.Now(); time.Since(begun) < 1500*time.Millisecond; pictures++ { // beyond the gate's patience
+		one := time.Now()
+		take(t, s, src)
+		longest = max(longest, time.Since(one))
+	}
+	if pictures < 2 || longest > 5*time.Second {
+		t.Errorf("%d pictures, the slowest in %v", pictures, longest)
+	}
+	select {
+	case err := <-pruned:
+		t.Errorf("prune did not wait for the import: %v", err)
+	default:
+	}
+	must(t, slow.Close())
+	if err := <-imported; err == nil {
+		t.Error("a cut import went well")
+	}
+	must(t, <-pruned)
 }
 
 func TestUnreadableFile(t *testing.T) {

@@ -19,6 +19,7 @@ type reader struct {
 	view    *view
 	writer  *packWriter
 	trusted bool // what the cache knows is surely stored
+	dry     bool // only find out the digests
 	meter   *meter
 
 	mu    sync.Mutex
@@ -31,7 +32,7 @@ var errUnsteady = errors.New("changed while it was read")
 // store makes sure that the file's content is in the store and sets the node's
 // digest. A file that is written to is tried a few times.
 func (r *reader) store(ctx context.Context, dir *dirNode, n *node, buf *scratch) error {
-	if n.known && (r.trusted || r.stored(n)) {
+	if n.known && (r.trusted || r.dry || r.stored(n)) {
 		r.meter.add(n.stat.size)
 		return nil
 	}
@@ -40,7 +41,7 @@ func (r *reader) store(ctx context.Context, dir *dirNode, n *node, buf *scratch)
 	const attempts = 4
 	wait := 20 * time.Millisecond
 	for attempt := 1; ; attempt++ {
-		err := r.attempt(filepath.Join(r.root, rel), n, buf)
+		err := r.attempt(ctx, filepath.Join(r.root, rel), n, buf)
 		if err == nil {
 			r.meter.add(n.stat.size)
 			return nil
@@ -91,7 +92,7 @@ func (r *reader) note(pack string) {
 
 // attempt reads a file once, from its opening to the check that it stayed the
 // same throughout.
-func (r *reader) attempt(path string, n *node, buf *scratch) error {
+func (r *reader) attempt(ctx context.Context, path string, n *node, buf *scratch) error {
 	flags := unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC
 	fd, err := retry(func() (int, error) { return unix.Open(path, flags, 0) })
 	if err != nil {
@@ -111,7 +112,7 @@ func (r *reader) attempt(path string, n *node, buf *scratch) error {
 	if before.size <= chunkSize {
 		digest, finish, err = r.readSmall(&f, before.size, buf)
 	} else {
-		digest, finish, err = r.readLarge(&f, before.size, buf)
+		digest, finish, err = r.readLarge(ctx, &f, before.size, buf)
 	}
 	if err != nil {
 		return err
@@ -124,7 +125,7 @@ func (r *reader) attempt(path string, n *node, buf *scratch) error {
 		return errUnsteady
 	}
 	n.stat, n.digest = before, digest
-	if before.size == 0 {
+	if before.size == 0 || r.dry {
 		return nil
 	}
 	if at, ok := r.view.find(digest); ok {
@@ -146,51 +147,11 @@ func (r *reader) readSmall(f *sourceFile, size int64, buf *scratch) (Digest, fun
 	}
 	digest := Digest(sha256.Sum256(raw))
 	return digest, func() error {
-		stored, err := r.view.s.codec.compress(raw, buf.stored)
-		if err != nil {
-			return err
-		}
-		if len(stored) < len(raw) {
-			buf.stored = stored
-		}
-		c, err := r.writer.chunk(stored, len(raw))
+		c, err := r.keepChunk(raw, buf)
 		if err != nil {
 			return err
 		}
 		r.writer.add(packBlob{digest: digest, size: size, chunks: []chunk{c}})
-		return nil
-	}, nil
-}
-
-// readLarge reads a file through for its digest; finish reads it again, only
-// when it is new, and stores it.
-func (r *reader) readLarge(f *sourceFile, size int64, buf *scratch) (Digest, func() error, error) {
-	buf.raw = grow(buf.raw, chunkSize)
-	digest, err := f.eachChunk(size, buf.raw, func([]byte) error { return nil })
-	if err != nil {
-		return digest, nil, err
-	}
-	return digest, func() error {
-		blob := packBlob{digest: digest, size: size}
-		again, err := f.eachChunk(size, buf.raw, func(raw []byte) error {
-			stored, err := r.view.s.codec.compress(raw, buf.stored)
-			if err != nil {
-				return err
-			}
-			if len(stored) < len(raw) {
-				buf.stored = stored
-			}
-			c, err := r.writer.chunk(stored, len(raw))
-			blob.chunks = append(blob.chunks, c)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		if again != digest {
-			return errUnsteady
-		}
-		r.writer.add(blob)
 		return nil
 	}, nil
 }
@@ -223,19 +184,4 @@ func (f *sourceFile) read(b []byte, off int64) error {
 		off += int64(n)
 	}
 	return nil
-}
-
-func (f *sourceFile) eachChunk(size int64, buf []byte, do func([]byte) error) (Digest, error) {
-	hash := sha256.New()
-	for off := int64(0); off < size; off += chunkSize {
-		b := buf[:min(size-off, chunkSize)]
-		if err := f.read(b, off); err != nil {
-			return Digest{}, err
-		}
-		hash.Write(b)
-		if err := do(b); err != nil {
-			return Digest{}, err
-		}
-	}
-	return Digest(hash.Sum(nil)), nil
 }

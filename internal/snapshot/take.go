@@ -31,6 +31,9 @@ type Options struct {
 	// SkipDirs are directories that are left out when they lie inside the
 	// source directory, such as $RUNNER_HOME. The store itself always is.
 	SkipDirs []string
+	// DryRun stores nothing and remembers nothing: the result says what the
+	// picture would be, but for Stored, which is 0.
+	DryRun bool
 	// Progress, when not nil, is told how far it is, at the beginning, about
 	// ten times a second, and at the end.
 	Progress func(Progress)
@@ -123,6 +126,9 @@ func (t *taking) take(ctx context.Context) (Snapshot, error) {
 	}
 	if !w.changed && trusted && t.s.valid(cache.id) {
 		newMeter(t.opt.Progress, w.totals).all()
+		if t.opt.DryRun {
+			return Snapshot{ID: cache.id, Totals: w.totals, Reused: w.totals.Files}, nil
+		}
 		return Snapshot{ID: cache.id, Totals: w.totals, Reused: w.totals.Files}, t.s.touch(cache.id)
 	}
 	entries := tree.flatten(make([]Entry, 0, w.totals.Files+w.totals.Links+w.totals.Dirs))
@@ -185,7 +191,7 @@ func (t *taking) checkSize(bytes int64, tree *dirNode) error {
 // readAll reads what is not known, and commits the picture.
 func (t *taking) readAll(ctx context.Context, begun time.Time, dev uint64, cache *sourceCache, trusted bool, w *walker, tree *dirNode) (Snapshot, error) {
 	r := &reader{
-		root: t.root, view: t.view, writer: newPackWriter(t.s.dirs, begun), trusted: trusted,
+		root: t.root, view: t.view, writer: newPackWriter(t.s.dirs, begun), trusted: trusted, dry: t.opt.DryRun,
 		meter: newMeter(t.opt.Progress, w.totals), packs: make(map[string]bool),
 	}
 	defer r.writer.abort()
@@ -213,6 +219,10 @@ func (t *taking) readAll(ctx context.Context, begun time.Time, dev uint64, cache
 	}
 	snap.Stored = r.writer.written()
 	snap.ID = idOf(sha256.Sum256(data))
+	if r.dry {
+		r.meter.done()
+		return snap, nil
+	}
 	pack, err := t.s.commit(ctx, r.writer, snap.ID, data)
 	if err != nil {
 		return Snapshot{}, err

@@ -317,3 +317,30 @@ func TestListAndHas(t *testing.T) {
 		t.Errorf("manifest of nothing: %v", err)
 	}
 }
+
+func TestDryRunStoresNothing(t *testing.T) {
+	src := t.TempDir()
+	tree{"a": "1", "d/b": strings.Repeat("2", 3<<20)}.write(t, src)
+	dir := filepath.Join(t.TempDir(), "objects")
+	s := openStore(t, dir)
+	dry := func() snapshot.Snapshot {
+		t.Helper()
+		snap, err := s.Take(t.Context(), src, snapshot.Options{DryRun: true})
+		must(t, err)
+		return snap
+	}
+	first := dry()
+	for _, part := range []string{"packs", "manifests", "sources", "tmp"} {
+		same(t, part, 0, countFiles(t, filepath.Join(dir, part)))
+	}
+	taken := take(t, s, src)
+	same(t, "ID", taken.ID, first.ID)
+	same(t, "totals", taken.Totals, first.Totals)
+	waitUntilReused(t, s, src, 2)
+	same(t, "unchanged", snapshot.Snapshot{ID: taken.ID, Totals: taken.Totals, Reused: 2}, dry())
+	tree{"c": "3"}.write(t, src)
+	changed := dry()
+	if changed.ID == taken.ID || s.Has(changed.ID) || changed.Reused != 2 {
+		t.Errorf("after a change: %+v, want another ID that is not stored", changed)
+	}
+}
