@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 
 	"github.com/runnerml/runner/backends"
 	"github.com/runnerml/runner/environment"
@@ -16,6 +18,9 @@ import (
 
 // labelEnvironment is on the images that are made: the environment's digest.
 const labelEnvironment = "dev.runner.environment"
+
+// proxies are build arguments that every builder knows without being told.
+var proxies = []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"}
 
 // imagePlan is the image of an environment: its name, and the build that makes
 // it when it is made here.
@@ -28,7 +33,10 @@ type imagePlan struct {
 
 func (p *Provisioner) engine(ctx context.Context) (*container.Engine, error) {
 	if p.Engine == nil {
-		return nil, FailureOf(&container.Error{Kind: container.NoEngine, Op: "find Docker engine", Err: errors.New("this target has none")})
+		return nil, FailureOf(&container.Error{
+			Kind: container.NoEngine, Op: "find Docker engine", Err: errors.New("this target has none"),
+			Hint: "an environment without docker needs none",
+		})
 	}
 	e, err := p.Engine(ctx)
 	return e, FailureOf(err)
@@ -48,15 +56,16 @@ func (p *Provisioner) planImage(ctx context.Context, r *environment.Resolved, au
 	if r.Kind == environment.Image {
 		return imagePlan{reference: base}, nil
 	}
-	recipe, err := r.ImageRecipe(base)
-	if err != nil {
-		return imagePlan{}, err
-	}
 	args := map[string]string{}
-	for _, name := range recipe.BuildArgs {
+	for _, name := range slices.Concat(environment.BuildArgs(), proxies) {
 		if value, ok := p.variable(name); ok {
 			args[name] = value
 		}
+	}
+	declared := slices.DeleteFunc(slices.Sorted(maps.Keys(args)), func(name string) bool { return slices.Contains(proxies, name) })
+	recipe, err := r.ImageRecipe(base, declared...)
+	if err != nil {
+		return imagePlan{}, err
 	}
 	return imagePlan{reference: recipe.Tag, base: base, build: &container.BuildRequest{
 		Tag: recipe.Tag, Dockerfile: []byte(recipe.Dockerfile), Files: recipe.Files, BuildArgs: args, Labels: labels, Auths: auths,
