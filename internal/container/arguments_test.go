@@ -32,13 +32,15 @@ func TestParseArguments(t *testing.T) {
 		{"shm size in MiB", []string{"--shm-size", "512MiB"}, Extra{ShmSize: 512 << 20}},
 		{"shm size in bytes", []string{"--shm-size", "1048576"}, Extra{ShmSize: 1 << 20}},
 		{
-			"ulimits", []string{"--ulimit", "memlock=-1", "--ulimit=nofile=1024:2048"},
+			"ulimits",
+			[]string{"--ulimit", "memlock=-1", "--ulimit=nofile=1024:2048"},
 			Extra{Ulimits: []*container.Ulimit{{Name: "memlock", Soft: -1, Hard: -1}, {Name: "nofile", Soft: 1024, Hard: 2048}}},
 		},
 		{"capabilities", []string{"--cap-add", "SYS_PTRACE,IPC_LOCK", "--cap-drop=ALL"}, Extra{CapAdd: []string{"SYS_PTRACE", "IPC_LOCK"}, CapDrop: []string{"ALL"}}},
 		{"security", []string{"--security-opt", "seccomp=unconfined"}, Extra{SecurityOpt: []string{"seccomp=unconfined"}}},
 		{
-			"devices", []string{"--device=/dev/infiniband", "--device", "/dev/fuse:/dev/x:r", "--device=/dev/zero:rw"},
+			"devices",
+			[]string{"--device=/dev/infiniband", "--device", "/dev/fuse:/dev/x:r", "--device=/dev/zero:rw"},
 			Extra{Devices: []container.DeviceMapping{
 				{PathOnHost: "/dev/infiniband", PathInContainer: "/dev/infiniband", CgroupPermissions: "rwm"},
 				{PathOnHost: "/dev/fuse", PathInContainer: "/dev/x", CgroupPermissions: "r"},
@@ -47,14 +49,16 @@ func TestParseArguments(t *testing.T) {
 		},
 		{"variables", []string{"-e", "A=1", "-eB=2", "--env", "C="}, Extra{Env: []string{"A=1", "B=2", "C="}}},
 		{
-			"volumes", []string{"-v", "/data:/data:ro", "--volume=cache:/cache"},
+			"volumes",
+			[]string{"-v", "/data:/data:ro", "--volume=cache:/cache"},
 			Extra{Mounts: []mount.Mount{
 				{Type: mount.TypeBind, Source: "/data", Target: "/data", ReadOnly: true},
 				{Type: mount.TypeVolume, Source: "cache", Target: "/cache"},
 			}},
 		},
 		{
-			"mounts", []string{"--mount", "type=bind,source=/a b,target=/c,readonly", "--mount=type=tmpfs,dst=/t,tmpfs-size=64m,tmpfs-mode=1777"},
+			"mounts",
+			[]string{"--mount", "type=bind,source=/a b,target=/c,readonly", "--mount=type=tmpfs,dst=/t,tmpfs-size=64m,tmpfs-mode=1777"},
 			Extra{Mounts: []mount.Mount{
 				{Type: mount.TypeBind, Source: "/a b", Target: "/c", ReadOnly: true},
 				{Type: mount.TypeTmpfs, Target: "/t", TmpfsOptions: &mount.TmpfsOptions{SizeBytes: 64 << 20, Mode: 0o1777}},
@@ -63,7 +67,8 @@ func TestParseArguments(t *testing.T) {
 		{"tmpfs", []string{"--tmpfs", "/run:size=64m", "--tmpfs=/x"}, Extra{Tmpfs: map[string]string{"/run": "size=64m", "/x": ""}}},
 		{"sysctl", []string{"--sysctl", "net.core.somaxconn=1024"}, Extra{Sysctls: map[string]string{"net.core.somaxconn": "1024"}}},
 		{
-			"names", []string{"--hostname=node", "--add-host", "db:10.0.0.1", "--dns=10.0.0.2", "--dns", "::1"},
+			"names",
+			[]string{"--hostname=node", "--add-host", "db:10.0.0.1", "--dns=10.0.0.2", "--dns", "::1"},
 			Extra{Hostname: "node", ExtraHosts: []string{"db:10.0.0.1"}, DNS: []netip.Addr{netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("::1")}},
 		},
 		{"an IPv6 host", []string{"--add-host=db:fe80::1"}, Extra{ExtraHosts: []string{"db:fe80::1"}}},

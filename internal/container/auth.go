@@ -112,7 +112,7 @@ func (e *Engine) storedLogin(ctx context.Context, registryName string) (*Auth, e
 			return stored.login(), nil
 		}
 	}
-	return nil, nil //nolint:nilnil // no login is an answer
+	return nil, nil
 }
 
 // helper is the name of the program that keeps the registry's login, or empty.
@@ -141,7 +141,7 @@ func askHelper(ctx context.Context, h host.Host, name, server string) (*Auth, er
 	})
 	if err != nil {
 		slog.DebugContext(ctx, "no login from credential helper", "helper", name, "registry", server, "error", err)
-		return nil, ctx.Err() //nolint:nilnil // no login is an answer
+		return nil, ctx.Err()
 	}
 	var got struct{ Username, Secret string }
 	if err := json.Unmarshal(out.Bytes(), &got); err != nil {

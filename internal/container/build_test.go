@@ -245,8 +245,18 @@ func TestBuildContextNames(t *testing.T) {
 		name string
 		safe bool
 	}{
-		{"file", true}, {"dir/file", true}, {"./file", true}, {".hidden", true}, {"a..b", true}, {"é ü", true},
-		{"", false}, {"/etc/passwd", false}, {"..", false}, {"../file", false}, {"a/../../b", false}, {"a\x00b", false},
+		{"file", true},
+		{"dir/file", true},
+		{"./file", true},
+		{".hidden", true},
+		{"a..b", true},
+		{"é ü", true},
+		{"", false},
+		{"/etc/passwd", false},
+		{"..", false},
+		{"../file", false},
+		{"a/../../b", false},
+		{"a\x00b", false},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -254,8 +264,12 @@ func TestBuildContextNames(t *testing.T) {
 				t.Errorf("safe: %v, want %v", got, test.safe)
 			}
 			b := BuildRequest{Files: map[string][]byte{test.name: nil}}
-			if _, _, err := b.context(); (err == nil) != test.safe {
+			stream, _, err := b.context()
+			if (err == nil) != test.safe {
 				t.Errorf("as one of the files: %v", err)
+			}
+			if err == nil {
+				_ = stream.Close()
 			}
 			var tree bytes.Buffer
 			archive := tar.NewWriter(&tree)

@@ -84,7 +84,7 @@ func copyTar(to *tar.Writer, from io.Reader) error {
 		if err := to.WriteHeader(header); err != nil {
 			return fmt.Errorf("pack %s: %w", header.Name, err)
 		}
-		if _, err := io.Copy(to, in); err != nil { //nolint:gosec // nothing is unpacked here
+		if _, err := io.Copy(to, in); err != nil {
 			return fmt.Errorf("pack %s: %w", header.Name, err)
 		}
 	}

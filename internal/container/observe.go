@@ -130,8 +130,9 @@ func phaseOf(s container.ContainerState) Phase {
 		return Running
 	case container.StateRemoving, container.StateDead:
 		return Removing
+	default:
+		return Exited
 	}
-	return Exited
 }
 
 // Output is the end of what the container's first process itself said, at

@@ -76,7 +76,7 @@ func TestPullAsksForALogin(t *testing.T) {
 			if err != nil && (strings.Contains(err.Error(), wrong.Password) || strings.Contains(err.Error(), r.Password)) {
 				t.Errorf("the error tells a password: %v", err)
 			}
-			if e, ok := err.(*Error); ok && e.Hint == "" { //nolint:errorlint // its own
+			if e, ok := err.(*Error); ok && e.Hint == "" {
 				t.Errorf("no hint with %v", err)
 			}
 		})
@@ -119,7 +119,7 @@ func TestPullUsesTheStoredLogin(t *testing.T) {
 	}
 	bin := t.TempDir()
 	helper := fmt.Sprintf("#!/bin/sh\nread -r server\n[ \"$1 $server\" = 'get %s' ] || exit 1\ncat <<'END'\n%s\nEND\n", r.Addr, answer)
-	if err := os.WriteFile(filepath.Join(bin, "docker-credential-test"), []byte(helper), 0o700); err != nil { //nolint:gosec // a program
+	if err := os.WriteFile(filepath.Join(bin, "docker-credential-test"), []byte(helper), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))

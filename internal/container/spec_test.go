@@ -232,7 +232,7 @@ func TestRemoveFilesOfOtherUsers(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := &stubborn{Local: b.host.(host.Local), uid: 12345, gid: 12345}
-	b.Engine.host = h
+	b.host = h
 	if err := b.RemoveFiles(t.Context(), b.docker.Base, work); err != nil {
 		t.Fatal(err)
 	}

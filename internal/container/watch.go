@@ -92,6 +92,7 @@ func tells(action events.Action) bool {
 	case events.ActionCreate, events.ActionStart, events.ActionDie, events.ActionOOM, events.ActionStop,
 		events.ActionPause, events.ActionUnPause, events.ActionDestroy, events.ActionRemove, "died":
 		return true
+	default:
+		return false
 	}
-	return false
 }
