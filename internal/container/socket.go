@@ -97,8 +97,10 @@ func findSocket(ctx context.Context, h host.Host, option string) (string, error)
 			return "", &Error{Kind: NoEngine, Op: op, Err: fmt.Errorf("%s: %w", from, err), Hint: "engines are reached by their socket; attach a remote machine as a compute target of its own"}
 		}
 		if err := tryDial(ctx, h, socket); err != nil {
-			kind := kindOfDial(err)
-			return "", newError(kind, op, fmt.Errorf("%s names %s: %w", from, socket, err))
+			if ctx.Err() != nil {
+				return "", fmt.Errorf("%s: %w", op, ctx.Err())
+			}
+			return "", newError(kindOfDial(ctx, h, socket, err), op, fmt.Errorf("%s names %s: %w", from, socket, err))
 		}
 		return socket, nil
 	}
@@ -111,7 +113,7 @@ func findSocket(ctx context.Context, h host.Host, option string) (string, error)
 			return socket, nil
 		case ctx.Err() != nil:
 			return "", fmt.Errorf("%s: %w", op, ctx.Err())
-		case kindOfDial(err) == PermissionDenied && denied == nil:
+		case denied == nil && kindOfDial(ctx, h, socket, err) == PermissionDenied:
 			denied = fmt.Errorf("%s: %w", socket, err)
 		}
 	}
@@ -191,12 +193,28 @@ func tryDial(ctx context.Context, h host.Host, socket string) error {
 }
 
 // kindOfDial tells why a socket could not be dialled.
-func kindOfDial(err error) Kind {
+func kindOfDial(ctx context.Context, h host.Host, socket string, err error) Kind {
 	switch {
-	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EACCES):
+	case errors.Is(err, fs.ErrPermission):
 		return PermissionDenied
 	case errors.Is(err, fs.ErrNotExist):
 		return NoEngine
+	case errors.Is(err, syscall.ECONNREFUSED), ctx.Err() != nil:
+		return Unreachable
+	}
+	// A remote host's sshd says no more than that it did not work.
+	_, err = h.Stat(ctx, socket)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return NoEngine
+	case errors.Is(err, fs.ErrPermission):
+		return PermissionDenied
+	case err != nil:
+		return Unreachable
+	}
+	err = h.Run(ctx, host.Command{Argv: []string{"test", "-w", socket}})
+	if _, no := errors.AsType[*host.ExitError](err); no {
+		return PermissionDenied
 	}
 	return Unreachable
 }

@@ -119,6 +119,48 @@ func TestFindSocket(t *testing.T) {
 	}
 }
 
+// remote is a host whose sshd says no more than that a dial did not work.
+type remote struct {
+	host.Host
+	stat, writable error
+}
+
+func (remote) Dial(context.Context, string, string) (net.Conn, error) {
+	return nil, errors.New("ssh: rejected: connect failed (open failed)")
+}
+
+func (remote) Open(context.Context, string) (host.File, error)     { return nil, fs.ErrNotExist }
+func (r remote) Stat(context.Context, string) (fs.FileInfo, error) { return nil, r.stat }
+func (r remote) Platform(context.Context) (host.Platform, error) {
+	return host.Platform{UID: 1000}, nil
+}
+
+func (r remote) Run(_ context.Context, c host.Command) error {
+	if c.Argv[0] == "test" {
+		return r.writable
+	}
+	return nil
+}
+
+func TestWhyARemoteSocketCannotBeDialled(t *testing.T) {
+	tests := []struct {
+		name string
+		host remote
+		want Kind
+	}{
+		{"not there", remote{stat: fs.ErrNotExist}, NoEngine},
+		{"not for us", remote{writable: &host.ExitError{}}, PermissionDenied},
+		{"nobody listens", remote{}, NoEngine},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			if _, err := findSocket(t.Context(), test.host, ""); KindOf(err) != test.want {
+				t.Errorf("error %v of kind %q, want %q", err, KindOf(err), test.want)
+			}
+		})
+	}
+}
+
 func TestDockerContextNamesTheEngine(t *testing.T) {
 	dir := t.TempDir()
 	socket := filepath.Join(dir, "engine.sock")

@@ -192,3 +192,18 @@ func TestEngineGoesAway(t *testing.T) {
 		})
 	}
 }
+
+func TestPullOntoAFullDisk(t *testing.T) {
+	b := newBench(t)
+	r := testenv.Registry(t, false)
+	ref := b.pushed(t, r, "team/large:1", 40<<20)
+	d := newOwnDocker(t, "32m")
+	e := openAt(t, d.socket, t.TempDir())
+	_, err := e.Pull(t.Context(), ref, nil, nil)
+	if KindOf(err) != NoSpace {
+		t.Errorf("error %v of kind %q, want %q", err, KindOf(err), NoSpace)
+	}
+	if _, err := e.Inspect(t.Context(), ref); KindOf(err) != ImageNotFound {
+		t.Errorf("half an image is left: %v", err)
+	}
+}
