@@ -32,14 +32,14 @@ func openUp(ctx context.Context, path string) error {
 	}
 	info, err := os.Lstat(path)
 	if err != nil || !info.IsDir() {
-		return nil
+		return nil //nolint:nilerr // the removal says it
 	}
 	if info.Mode().Perm()&0o700 != 0o700 {
 		_ = chmodDir(path, 0o700) // see above
 	}
 	entries, err := os.ReadDir(path)
 	if err != nil {
-		return nil
+		return nil //nolint:nilerr // the removal says it
 	}
 	for _, e := range entries {
 		if e.IsDir() {

@@ -28,7 +28,7 @@ func kernelKilled(pid int, started time.Time) bool {
 	for {
 		n, err := unix.Read(fd, buf)
 		switch {
-		case err == unix.EPIPE || err == unix.EINTR: //nolint:errorlint // plain numbers from the kernel; EPIPE: records were lost, read on
+		case err == unix.EPIPE || err == unix.EINTR: // EPIPE: records were lost, read on
 		case err != nil || n <= 0:
 			return false
 		case saysKilled(string(buf[:n]), pid, since):

@@ -71,7 +71,7 @@ func OpenLog(ctx context.Context, dir string, offset int64, follow bool) (io.Rea
 	w, err := newDirWatch()
 	if err != nil { // a system gives a user only so many (Linux: 128)
 		f.step = pollStep
-		return f, nil
+		return f, nil //nolint:nilerr // looking often does as well
 	}
 	if err := w.add(dir, true); err != nil {
 		cancel()

@@ -23,13 +23,21 @@ const (
 	indexEntry = 16
 )
 
+// logFile is what a log needs of its file. It is written in order, not with
+// WriteAt: that one of os.File does not say how much it wrote before an error.
+type logFile interface {
+	io.WriteSeeker
+	Truncate(size int64) error
+}
+
 // logWriter writes an output to its file. It never fails and never waits for
 // room: what cannot be kept is counted.
 type logWriter struct {
-	file, index io.WriterAt
-	close       func() error
-	now         func() time.Time
-	max         int64
+	file  logFile
+	index io.WriterAt
+	close func() error
+	now   func() time.Time
+	max   int64
 
 	size     int64 // of the file
 	last     byte  // last byte in the file
@@ -85,13 +93,12 @@ func (w *logWriter) Write(p []byte) (int, error) {
 
 // put writes p at the end of the file and counts what did not fit.
 func (w *logWriter) put(p []byte) {
-	n, err := w.file.WriteAt(p, w.size)
+	n, err := w.file.Write(p)
 	if n > 0 {
 		w.size += int64(n)
 		w.last = p[n-1]
 	}
 	if err != nil {
-		w.cut() // a system may have written more than it says
 		w.lost += int64(len(p) - n)
 		w.reason = err
 		w.retry = w.now().Add(retryStep)
@@ -121,7 +128,7 @@ func (w *logWriter) sayLost(atEnd bool) bool {
 	}
 	w.retry = w.now().Add(retryStep)
 	notice := []byte(fmt.Sprintf("%s[runner] %d bytes of output are missing here: %s\n", w.newline(), w.lost, plainReason(w.reason)))
-	if _, err := w.file.WriteAt(notice, w.size); err != nil {
+	if _, err := w.file.Write(notice); err != nil {
 		w.cut()
 		return false
 	}
@@ -132,11 +139,10 @@ func (w *logWriter) sayLost(atEnd bool) bool {
 	return true
 }
 
-// cut takes away what was only half written.
+// cut takes away what was only half written. The next try writes over it.
 func (w *logWriter) cut() {
-	if f, ok := w.file.(interface{ Truncate(size int64) error }); ok {
-		_ = f.Truncate(w.size) // the next try writes over it
-	}
+	_ = w.file.Truncate(w.size) // needs no room
+	_, _ = w.file.Seek(w.size, io.SeekStart)
 }
 
 func (w *logWriter) newline() string {

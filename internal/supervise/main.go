@@ -92,7 +92,9 @@ func mainKeep(args []string, stdin io.Reader, stdout io.Writer) error {
 		return err
 	}
 	answer := func(s Status) {
-		_ = json.NewEncoder(stdout).Encode(s) // whoever started us may be gone; the process goes on
+		if err := json.NewEncoder(stdout).Encode(s); err != nil {
+			fmt.Fprintln(os.Stderr, "error: nobody hears our answer:", err) // the process goes on
+		}
 		letGo()
 	}
 	_, err = keep(dir, launch, answer)

@@ -60,7 +60,7 @@ func waitUnread(fd int) {
 		if n > 0 && fds[0].Revents&(unix.POLLERR|unix.POLLHUP) != 0 {
 			return
 		}
-		if err != nil && err != unix.EINTR { //nolint:errorlint // a plain number from the kernel
+		if err != nil && err != unix.EINTR {
 			select {}
 		}
 	}

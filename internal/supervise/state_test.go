@@ -69,7 +69,10 @@ func TestStatusFromFiles(t *testing.T) {
 func FuzzState(f *testing.F) {
 	for _, s := range [][3]string{
 		{goodStarted, goodEnded, "12\nstart 4\nmark r.1\ncgroup /sys/fs/cgroup/runner-x\n"},
-		{"", "", "-1"}, {"{", "[]", ""}, {"null", "0", "1\nstart x"}, {`{"mark":1}`, `{"cause":"x"}`, "99999999999999999999"},
+		{"", "", "-1"},
+		{"{", "[]", ""},
+		{"null", "0", "1\nstart x"},
+		{`{"mark":1}`, `{"cause":"x"}`, "99999999999999999999"},
 	} {
 		f.Add(s[0], s[1], s[2])
 	}
