@@ -2,11 +2,15 @@ package inventory
 
 import (
 	"context"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"go.uber.org/goleak"
 
 	"github.com/runnerml/runner/internal/host"
 )
@@ -122,5 +126,15 @@ func TestMain(m *testing.M) {
 	for _, name := range []string{"DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG"} {
 		_ = os.Unsetenv(name)
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	// A tool that had to be killed is waited for a little longer than its test.
+	leak := goleak.Find()
+	for deadline := time.Now().Add(10 * time.Second); leak != nil && time.Now().Before(deadline); {
+		leak = goleak.Find() // it waits as well
+	}
+	if leak != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, leak)
+		code = 1
+	}
+	os.Exit(code)
 }

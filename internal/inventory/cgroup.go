@@ -2,6 +2,7 @@ package inventory
 
 import (
 	"context"
+	"math"
 	"path"
 	"slices"
 	"strconv"
@@ -122,6 +123,7 @@ func (a *asker) quota(ctx context.Context, g groups) float64 {
 // memoryLimit is what our groups allow in bytes, and how much of it is left;
 // zero limit: as much as there is.
 func (a *asker) memoryLimit(ctx context.Context, g groups) (limit, left int64) {
+	left = math.MaxInt64
 	take := func(dir, maxFile, usedFile, inactive string) {
 		text, _ := a.read(ctx, path.Join(dir, maxFile))
 		most, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64) // "max" limits nothing
@@ -138,9 +140,7 @@ func (a *asker) memoryLimit(ctx context.Context, g groups) (limit, left int64) {
 		if limit == 0 || most < limit {
 			limit = most
 		}
-		if left == 0 || here < left {
-			left = here
-		}
+		left = min(left, here)
 	}
 	for _, dir := range up(g.v2, g.v2Top) {
 		take(dir, "memory.max", "memory.current", "inactive_file")
