@@ -14,7 +14,7 @@ import (
 
 // tools are all that a recipe uses of a machine besides Python, uv and conda.
 var tools = []string{
-	"sh", "awk", "basename", "cat", "cut", "date", "df", "grep", "head", "mkdir", "mv", "rm", "sed", "sync", "tail", "tee", "tr",
+	"sh", "awk", "basename", "cat", "chmod", "cut", "date", "df", "grep", "head", "mkdir", "mv", "rm", "sed", "sync", "tail", "tee", "tr",
 }
 
 // machine is a PATH with the tools of a recipe and nothing else, plus what is

@@ -1,11 +1,15 @@
 package runconfig_test
 
 import (
+	"encoding/json"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/runnerml/runner/runconfig"
+	"go.yaml.in/yaml/v4"
+	"pgregory.net/rapid"
 )
 
 const setBase = `
@@ -54,6 +58,38 @@ func TestSet(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Any text arrives unchanged: as JSON in an assignment, in what Load gives, and
+// in that as a spec again.
+func TestSetKeepsText(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		want := rapid.SliceOfN(rapid.StringOf(rapid.OneOf(
+			rapid.Rune(), rapid.SampledFrom([]rune("\x7f\u0080\u0085\u2028\u2029\ufeff\ufffe\x01\t\r\n \"'\\:#-~&*!|>%@`{}[],?<=é😀")),
+		)), 1, 3).Filter(func(list []string) bool { return !strings.Contains(strings.Join(list, ""), "\x00") }).Draw(t, "arguments")
+		data, err := json.Marshal(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := runconfig.Parse("job.yaml", []byte("script: a.py\n"), []string{"arguments=" + string(data)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, c.Arguments); diff != "" {
+			t.Fatal(diff)
+		}
+		text, err := yaml.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := runconfig.Parse("job.yaml", text, nil)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, text)
+		}
+		if diff := cmp.Diff(want, again.Arguments); diff != "" {
+			t.Fatalf("%s\n%s", diff, text)
+		}
+	})
 }
 
 func TestSetRefuses(t *testing.T) {

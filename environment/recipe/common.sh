@@ -84,6 +84,7 @@ start() {
 		fail "cannot make a directory for the environment: $why" "check the permissions and the space of the disk"
 	}
 	rm -f "${TMPDIR:-/tmp}/runner-mkdir.$$"
+	chmod 700 "$work" # requirements may hold the login of an index
 	trap clean EXIT
 	trap 'exit 130' INT
 	trap 'exit 143' TERM HUP

@@ -1,6 +1,7 @@
 package yamlpos
 
 import (
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -114,6 +115,13 @@ func parseValue(text string) (*yaml.Node, *Problem) {
 	}
 	if len(text) > MaxSize {
 		return nil, &Problem{Message: fmt.Sprintf("the value is larger than %d bytes", MaxSize)}
+	}
+	if trimmed := strings.TrimSpace(text); strings.IndexByte(`["{`, trimmed[0]) >= 0 && json.Valid([]byte(text)) {
+		value, err := parseJSON([]byte(text)) // which may hold characters that YAML does not
+		if err != nil {
+			return nil, &Problem{Message: err.Error()}
+		}
+		return value, nil
 	}
 	var document yaml.Node
 	if err := yaml.Load([]byte(text), &document, yaml.WithUniqueKeys(false)); err != nil {
