@@ -10,6 +10,7 @@ import (
 	"github.com/runnerml/runner/environment"
 	"github.com/runnerml/runner/internal/container"
 	"github.com/runnerml/runner/internal/host"
+	"github.com/runnerml/runner/internal/inventory"
 	"github.com/runnerml/runner/internal/provision"
 	"github.com/runnerml/runner/internal/supervise"
 )
@@ -31,17 +32,8 @@ type Config struct {
 	// Environ is what plain processes inherit, "NAME=value"; nil: what the
 	// host gives to whoever logs in.
 	Environ []string
-	// GPUs lists the host's devices; nil: it has none.
-	GPUs func(ctx context.Context) ([]GPU, error)
-	// Driver is the version of the host's NVIDIA driver; nil: none.
-	Driver func(ctx context.Context) (string, error)
-}
-
-// GPU is a device of the host.
-type GPU struct {
-	backends.GPU
-	// Devices are the device files of an AMD GPU.
-	Devices []string
+	// Probe says what the host has; nil: inventory.Probe of Host.
+	Probe func(ctx context.Context) (*inventory.Inventory, error)
 }
 
 // Machine carries attempts out on one host. Close it.
@@ -55,6 +47,7 @@ type Machine struct {
 	engines      engines
 	layout       layout
 	platform     host.Platform
+	probe        probe
 
 	attempts attemptLocks
 	watching watchers
@@ -64,6 +57,7 @@ var (
 	_ backends.Backend           = (*Machine)(nil)
 	_ backends.Watcher           = (*Machine)(nil)
 	_ backends.Sweeper           = (*Machine)(nil)
+	_ backends.Sizer             = (*Machine)(nil)
 	_ backends.LogFinder         = (*Machine)(nil)
 	_ backends.EnvironmentKeeper = (*Machine)(nil)
 	_ backends.Planner           = (*Machine)(nil)
@@ -88,8 +82,12 @@ func New(ctx context.Context, c Config) (*Machine, error) {
 	}
 	_, m.local = c.Host.(host.Local)
 	m.engines = engines{host: c.Host, options: c.Engine}
+	m.probe.ask = c.Probe
+	if c.Probe == nil {
+		m.probe.ask = func(ctx context.Context) (*inventory.Inventory, error) { return inventory.Probe(ctx, c.Host) }
+	}
 	m.environments = provision.New(provision.Config{
-		Host: c.Host, Keeper: m.keeper, Engine: m.engines.get, Images: c.Images, Driver: c.Driver, Contexts: c.Snapshots,
+		Host: c.Host, Keeper: m.keeper, Engine: m.engines.get, Images: c.Images, Driver: m.driver, Contexts: c.Snapshots,
 		Environ: c.Environ, Home: c.Installation, InUse: m.environmentsInUse,
 	})
 	return m, nil

@@ -187,28 +187,3 @@ func (m *Machine) containerSpec(ctx context.Context, a backends.Attempt, r *reco
 	spec.GPUs, err = m.containerGPUs(ctx, a.Allocation.GPUs)
 	return spec, err
 }
-
-// containerGPUs are the devices of an allocation.
-func (m *Machine) containerGPUs(ctx context.Context, ids []string) ([]container.GPU, error) {
-	if len(ids) == 0 {
-		return nil, nil
-	}
-	var devices []GPU
-	if m.config.GPUs != nil {
-		var err error
-		if devices, err = m.config.GPUs(ctx); err != nil {
-			return nil, err
-		}
-	}
-	var gpus []container.GPU
-	for _, id := range ids {
-		g := container.GPU{ID: id}
-		for _, d := range devices {
-			if d.ID == id {
-				g.Vendor, g.Devices = d.Vendor, d.Devices
-			}
-		}
-		gpus = append(gpus, g)
-	}
-	return gpus, nil
-}

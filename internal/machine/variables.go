@@ -64,42 +64,6 @@ func variableName(input string) string {
 	}, input)
 }
 
-// deviceVariables let a process see its own GPUs and no others.
-func (m *Machine) deviceVariables(ctx context.Context, ids []string) (map[string]string, error) {
-	var devices []GPU
-	if m.config.GPUs != nil {
-		var err error
-		if devices, err = m.config.GPUs(ctx); err != nil {
-			return nil, err
-		}
-	}
-	byVendor := map[string][]string{}
-	for _, d := range devices {
-		byVendor[d.Vendor] = nil // there, and hidden unless it is given
-	}
-	for _, id := range ids {
-		vendor := "nvidia"
-		if i := slices.IndexFunc(devices, func(d GPU) bool { return d.ID == id }); i >= 0 {
-			vendor = devices[i].Vendor
-		}
-		byVendor[vendor] = append(byVendor[vendor], id)
-	}
-	env := map[string]string{}
-	if own, ok := byVendor["nvidia"]; ok {
-		env["CUDA_VISIBLE_DEVICES"] = strings.Join(own, ",")
-		env["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID" // indexes as nvidia-smi counts
-	}
-	if own, ok := byVendor["amd"]; ok {
-		// Only one of HIP_ and ROCR_VISIBLE_DEVICES: indexes in the first count
-		// what the second leaves.
-		env["HIP_VISIBLE_DEVICES"] = strings.Join(own, ",")
-		if len(own) == 0 {
-			env["HIP_VISIBLE_DEVICES"] = "-1"
-		}
-	}
-	return env, nil
-}
-
 // foreign variables belong to another Python than the environment's.
 var foreign = []string{"PYTHONHOME", "PYTHONPATH", "__PYVENV_LAUNCHER__", "VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV"}
 
