@@ -90,3 +90,13 @@ func TestNoInodesLeft(t *testing.T) {
 	wantFull(t, func() error { return s.Unpack(t.Context(), snap.ID, dst, nil) })
 	same(t, "left behind", 0, countFiles(t, disk))
 }
+
+// TestPseudoFiles: a file that says it is empty and is not cannot be pictured,
+// and must not come out as an empty one.
+func TestPseudoFiles(t *testing.T) {
+	_, err := newStore(t).Take(t.Context(), "/proc/sys/kernel/random", snapshot.Options{})
+	var changed *snapshot.ChangedError
+	if !errors.As(err, &changed) {
+		t.Errorf("error %v, want ChangedError", err)
+	}
+}

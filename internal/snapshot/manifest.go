@@ -37,8 +37,9 @@ type Manifest struct {
 
 const (
 	manifestMagic = "runner-manifest 1\n"
-	// maxManifest bounds the encoded manifest, about three million files.
-	maxManifest = 256 << 20
+	// maxManifest and maxEntries bound what a hostile manifest can make us hold.
+	maxManifest = 128 << 20 // bytes, encoded
+	maxEntries  = 1_000_000
 	maxPath     = 4095 // the kernel's own limit
 	maxFileSize = 1 << 50
 	maxMode     = 0o777
@@ -103,6 +104,9 @@ func decodeManifest(data []byte) (*Manifest, error) {
 	}
 	var entries []Entry
 	for len(rest) > 0 {
+		if len(entries) == maxEntries {
+			return nil, fmt.Errorf("manifest has more than %d entries", maxEntries)
+		}
 		var e Entry
 		var err error
 		if e, rest, err = decodeEntry(rest); err != nil {

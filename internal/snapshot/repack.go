@@ -88,7 +88,7 @@ func (p *pruning) census(live func(Digest) bool) ([]packCensus, error) {
 	for _, pack := range p.view.packs {
 		pack.once.Do(func() { pack.err = p.view.open(pack) })
 		if pack.f == nil {
-			return nil, pack.err
+			continue
 		}
 		info, err := pack.f.Stat()
 		if err != nil {

@@ -145,6 +145,9 @@ func (r *reader) readSmall(f *sourceFile, size int64, buf *scratch) (Digest, fun
 	if err := f.read(raw, 0); err != nil {
 		return Digest{}, nil, err
 	}
+	if size == 0 && f.read(make([]byte, 1), 0) == nil {
+		return Digest{}, nil, errUnsteady // it says 0 bytes and has some, as in /proc
+	}
 	digest := Digest(sha256.Sum256(raw))
 	return digest, func() error {
 		c, err := r.keepChunk(raw, buf)

@@ -211,8 +211,8 @@ func (t *taking) readAll(ctx context.Context, begun time.Time, dev uint64, cache
 		return Snapshot{}, err
 	}
 	data := encodeManifest(tree.flatten(make([]Entry, 0, w.totals.Files+w.totals.Links+w.totals.Dirs)))
-	if len(data) > maxManifest {
-		return Snapshot{}, fmt.Errorf("source directory %s holds too many files: %d", t.root, w.totals.Files)
+	if n := w.totals.Files + w.totals.Links + w.totals.Dirs; n > maxEntries || len(data) > maxManifest {
+		return Snapshot{}, fmt.Errorf("source directory %s holds %d files and directories, more than a snapshot can: exclude some in %s", t.root, n, t.ignoreFile())
 	}
 	if !r.writer.complete() {
 		return Snapshot{}, &ChangedError{Path: ".", Vanished: true} // a file changed whose content another one shared
