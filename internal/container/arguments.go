@@ -119,9 +119,12 @@ func explain(flags *pflag.FlagSet, argument string, err error) error {
 
 // nearest is the option whose name is most like name, or empty.
 func nearest(flags *pflag.FlagSet, name string) string {
-	const alike = 0.6
+	const alike, longest = 0.6, 40
 	best, score := "", alike
 	bare := strings.TrimLeft(name, "-")
+	if len(bare) > longest {
+		return "" // like none, and it would take its time
+	}
 	flags.VisitAll(func(f *pflag.Flag) {
 		if s := levenshtein.Similarity(bare, f.Name, nil); s > score {
 			best, score = "--"+f.Name, s
