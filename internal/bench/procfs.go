@@ -1,0 +1,66 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+)
+
+// statusField reads one line of /proc/PID/status.
+func statusField(pid, field string) (string, error) {
+	f, err := os.Open("/proc/" + pid + "/status")
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		if value, ok := strings.CutPrefix(lines.Text(), field+":"); ok {
+			return strings.TrimSpace(value), nil
+		}
+	}
+	return "", fmt.Errorf("%s has no %s", f.Name(), field)
+}
+
+// memoryOf is a process's memory in bytes: VmRSS now, VmHWM at its peak.
+func memoryOf(pid int, field string) (float64, error) {
+	text, err := statusField(strconv.Itoa(pid), field)
+	if err != nil {
+		return 0, err
+	}
+	kib, err := strconv.ParseFloat(strings.TrimSuffix(text, " kB"), 64)
+	return kib * 1024, err
+}
+
+// resetPeak makes VmHWM of a process begin again at what it uses now.
+func resetPeak(pid int) error {
+	return os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0)
+}
+
+// allowedCPUs lists the first n CPUs that we may use, as taskset reads it.
+func allowedCPUs(n int) (string, error) {
+	list, err := statusField("self", "Cpus_allowed_list")
+	if err != nil {
+		return "", err
+	}
+	var some []string
+	for part := range strings.SplitSeq(list, ",") {
+		low, high, isRange := strings.Cut(part, "-")
+		if !isRange {
+			high = low
+		}
+		first, err := strconv.Atoi(low)
+		if err != nil {
+			return "", err
+		}
+		last, err := strconv.Atoi(high)
+		if err != nil {
+			return "", err
+		}
+		for cpu := first; cpu <= last && len(some) < n; cpu++ {
+			some = append(some, strconv.Itoa(cpu))
+		}
+	}
+	return strings.Join(some, ","), nil
+}
