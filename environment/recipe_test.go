@@ -311,6 +311,18 @@ func TestCondaRecipeFindsTool(t *testing.T) {
 	checkMade(t, resolved, prefix, "mamba", m.carryOut(t, recipe))
 }
 
+func TestRecipeWithoutAPlace(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, recipe := recipeOf(t, environment.Python{Version: "3"}, filepath.Join(file, "env"))
+	result := newMachine(t).carryOut(t, recipe)
+	if got := result.failure(); result.exit != environment.ExitFailed || !strings.Contains(got.Message, "cannot make a directory for the environment: mkdir: ") {
+		t.Errorf("exit %d, %+v:\n%s", result.exit, got, result.output)
+	}
+}
+
 func TestRecipeRefuses(t *testing.T) {
 	resolved, _ := recipeOf(t, environment.Python{Version: "3"}, "/x")
 	for _, prefix := range []string{"", "relative", "/", "/a/..", "/a\nb", "/a\x00"} {

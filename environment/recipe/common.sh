@@ -78,12 +78,7 @@ start() {
 	export PYTHONNOUSERSITE=1
 	work=$prefix.making
 	rm -rf "$prefix" "$work" || fail "cannot remove what an earlier try left at $prefix" "check who owns it"
-	mkdir -p "$work" 2>"${TMPDIR:-/tmp}/runner-mkdir.$$" || {
-		why=$(cat "${TMPDIR:-/tmp}/runner-mkdir.$$" 2>/dev/null)
-		rm -f "${TMPDIR:-/tmp}/runner-mkdir.$$"
-		fail "cannot make a directory for the environment: $why" "check the permissions and the space of the disk"
-	}
-	rm -f "${TMPDIR:-/tmp}/runner-mkdir.$$"
+	why=$(mkdir -p "$work" 2>&1) || fail "cannot make a directory for the environment: $why" "check the permissions and the space of the disk"
 	chmod 700 "$work" # requirements may hold the login of an index
 	trap clean EXIT
 	trap 'exit 130' INT
