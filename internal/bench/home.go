@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -70,7 +71,7 @@ func (l *lab) newHome(ctx context.Context, cpus int, settings string) (_ *home, 
 // command is a runner command line in this home.
 func (h *home) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, h.runner, args...)
-	cmd.Env = append(h.environ[:len(h.environ):len(h.environ)], "RUNNER_HOME="+h.dir)
+	cmd.Env = slices.Concat(h.environ, []string{"RUNNER_HOME=" + h.dir})
 	return cmd
 }
 
