@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/runnerml/runner/internal/host"
 )
@@ -93,6 +94,10 @@ func putHere(_ context.Context, _ host.Host, bin string) (err error) {
 		return err
 	}
 	defer func() { _ = from.Close() }() // only read
+	// A child that is forked now would hold the file open for writing until its
+	// exec, and the system starts no program that somebody may write to.
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	to, err := os.CreateTemp(filepath.Dir(bin), ".new-*")
 	if err != nil {
 		return err

@@ -29,6 +29,7 @@ func TestStop(t *testing.T) {
 		{name: "that is obeyed", script: "echo on; exec sleep 1000", grace: time.Minute, want: supervise.Status{ExitCode: 143, Signal: "SIGTERM"}},
 		{name: "that is obeyed, from afar", script: "echo on; exec sleep 1000", grace: time.Minute, far: true, want: supervise.Status{ExitCode: 143, Signal: "SIGTERM"}},
 		{name: "that is answered with a good end", script: "exec 2>/dev/null; trap 'exit 0' TERM; echo on" + loop, grace: time.Minute},
+		{name: "of one that was halted", script: "echo on; kill -STOP $$; exec sleep 1000", grace: time.Minute, want: supervise.Status{ExitCode: 143, Signal: "SIGTERM"}},
 		{name: "that is ignored", script: "trap '' TERM; echo on" + loop, grace: 100 * time.Millisecond, want: supervise.Status{ExitCode: 137, Signal: "SIGKILL"}},
 		{name: "without grace", script: "trap '' TERM; echo on" + loop, want: supervise.Status{ExitCode: 137, Signal: "SIGKILL"}},
 	} {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -85,7 +86,7 @@ func (s *supervisor) take(sig os.Signal) {
 		// person ends what runs here. The process gets the chance to end
 		// well; whoever signalled decides when patience is over.
 		s.terminated = true
-		s.signalAll(unix.SIGTERM)
+		s.askAll()
 	default:
 		_ = unix.Kill(-s.pid, number) // its group is there as long as we have not reaped it
 	}
@@ -126,8 +127,14 @@ func (s *supervisor) end(cause Cause, grace time.Duration, message string) {
 	case grace <= 0:
 		s.killAll()
 	case first:
-		s.signalAll(unix.SIGTERM)
+		s.askAll()
 	}
+}
+
+// askAll tells all of it to end. What is stopped could not hear that.
+func (s *supervisor) askAll() {
+	s.signalAll(unix.SIGTERM)
+	s.signalAll(unix.SIGCONT)
 }
 
 // signalAll reaches its group and what left the group.
@@ -162,7 +169,7 @@ func (s *supervisor) endLeftovers() {
 		case <-s.child:
 		case <-step.C:
 		case <-patience.C:
-			s.message = "some of its processes could not be killed"
+			s.message = strings.TrimPrefix(s.message+"; some of its processes could not be killed", "; ")
 			return
 		}
 	}

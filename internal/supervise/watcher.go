@@ -20,7 +20,8 @@ func NewWatcher() (*Watcher, error) {
 	return &Watcher{w: w}, nil
 }
 
-// Add watches a directory, which must exist.
+// Add watches a directory, which must exist. What changed before is not told:
+// ask for its Status after Add.
 func (w *Watcher) Add(dir string) error { return w.w.add(filepath.Clean(dir), false) }
 
 // Remove watches a directory no more. One that is not watched is fine.
