@@ -44,7 +44,7 @@ func newAgentStart(c *cli) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			c.say("the agent runs as process %d", info.PID)
+			c.sayf("the agent runs as process %d", info.PID)
 			return nil
 		},
 	}
@@ -64,7 +64,7 @@ func newAgentStop(c *cli) *cobra.Command {
 			if err := l.Stop(cmd.Context()); err != nil {
 				return err
 			}
-			c.say("the agent has ended")
+			c.sayf("the agent has ended")
 			return nil
 		},
 	}

@@ -52,7 +52,7 @@ func (a *agentProcess) runSpawned(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer file.Close() //nolint:errcheck // the process ends with it
+	defer file.Close()
 	a.log = slog.New(slog.NewTextHandler(file, nil))
 	answered := false
 	answer := func(s client.Started) {
@@ -61,7 +61,9 @@ func (a *agentProcess) runSpawned(ctx context.Context) error {
 		}
 		answered = true
 		// Whoever waited may have gone; the agent serves others as well.
-		_ = json.NewEncoder(os.Stdout).Encode(s)
+		if line, err := json.Marshal(s); err == nil {
+			_, _ = os.Stdout.Write(append(line, '\n'))
+		}
 		_ = os.Stdout.Close()
 	}
 	a.ready = func() { answer(client.Started{Ready: true}) }

@@ -65,7 +65,7 @@ func (c *cli) buildEnvironment(ctx context.Context, path, name string) (*control
 	if err != nil {
 		return nil, err
 	}
-	var log io.Writer = lines.above(c.err)
+	log := lines.above(c.err)
 	if c.quiet {
 		log = io.Discard
 	}
@@ -90,7 +90,7 @@ func newEnvironmentList(c *cli) *cobra.Command {
 		case as.json():
 			return c.printJSON(all)
 		case len(all) == 0:
-			c.say("no environments")
+			c.sayf("no environments")
 			return nil
 		}
 		return c.print(c.environmentTable(all, as.wide()))
@@ -210,7 +210,7 @@ func newEnvironmentLock(c *cli) *cobra.Command {
 			return err
 		}
 		if lock == "" {
-			c.say("%s pins nothing", args[0])
+			c.sayf("%s pins nothing", args[0])
 		}
 		return c.print(lock)
 	}

@@ -36,7 +36,7 @@ func (f *fetching) all(ctx context.Context, files []controller.OutputFile, dir s
 	if err != nil {
 		return server.WrongPath(err)
 	}
-	defer root.Close() //nolint:errcheck // only a name
+	defer root.Close()
 	defer f.lines.clear()
 	for _, file := range files {
 		f.total += file.Size
@@ -47,7 +47,7 @@ func (f *fetching) all(ctx context.Context, files []controller.OutputFile, dir s
 		}
 	}
 	f.lines.clear()
-	f.say("%s of %s in %s", plural(len(files), "file"), f.run, dir)
+	f.sayf("%s of %s in %s", plural(len(files), "file"), f.run, dir)
 	return nil
 }
 
@@ -76,7 +76,7 @@ func (f *fetching) one(ctx context.Context, root *os.Root, file controller.Outpu
 // link makes a symbolic link that stays inside.
 func (f *fetching) link(root *os.Root, name string, file controller.OutputFile) error {
 	if path.IsAbs(file.Link) || !filepath.IsLocal(filepath.FromSlash(path.Join(path.Dir(file.Path), file.Link))) {
-		f.say("left out %s: it leads to %s", file.Path, tidyLine(file.Link))
+		f.sayf("left out %s: it leads to %s", file.Path, tidyLine(file.Link))
 		return nil
 	}
 	if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {

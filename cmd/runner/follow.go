@@ -31,15 +31,15 @@ func (s *submitting) follow(ctx context.Context, c *client.Client, r *run.Run) e
 	switch {
 	case ctx.Err() != nil:
 		f.endLine()
-		s.say("%s goes on; come back to it with: runner logs -f %s", r.ID, r.ID)
-		s.say("cancel it with: runner cancel %s", r.ID)
+		s.sayf("%s goes on; come back to it with: runner logs -f %s", r.ID, r.ID)
+		s.sayf("cancel it with: runner cancel %s", r.ID)
 		return exit(server.Interrupted.Exit())
 	case isClosedPipe(err):
-		s.say("nobody reads the log any more; %s goes on: runner logs -f %s", r.ID, r.ID)
-		s.say("cancel it with: runner cancel %s", r.ID)
+		s.sayf("nobody reads the log any more; %s goes on: runner logs -f %s", r.ID, r.ID)
+		s.sayf("cancel it with: runner cancel %s", r.ID)
 		return exit(server.Interrupted.Exit())
 	case err != nil:
-		s.say("%s goes on; come back to it with: runner logs -f %s", r.ID, r.ID)
+		s.sayf("%s goes on; come back to it with: runner logs -f %s", r.ID, r.ID)
 		return err
 	}
 	f.endLine()
@@ -83,7 +83,7 @@ func (f *follower) sayWhyItWaits(ctx context.Context, c *client.Client) {
 		}
 		if r.State == run.Queued && r.Message != said {
 			said = r.Message
-			f.line("%s %s", f.err.bold("Queued"), tidyLine(said))
+			f.linef("%s %s", f.err.bold("Queued"), tidyLine(said))
 		}
 	}
 }
@@ -125,14 +125,14 @@ func (f *follower) event(e *run.Event) {
 	case e.To.Ended(): // the closing line says it better
 	case e.Seq == 1: // submitted: said already
 	case e.From == e.To:
-		f.line("%s", tidyLine(e.Why))
+		f.linef("%s", tidyLine(e.Why))
 	default:
-		f.line("%s %s", f.err.bold(string(e.To)), f.err.dim(tidyLine(e.Why)))
+		f.linef("%s %s", f.err.bold(string(e.To)), f.err.dim(tidyLine(e.Why)))
 	}
 }
 
-// line writes a line of ours between the lines of the script.
-func (f *follower) line(format string, args ...any) {
+// linef writes a line of ours between the lines of the script.
+func (f *follower) linef(format string, args ...any) {
 	if f.quiet {
 		return
 	}
@@ -156,7 +156,7 @@ func (c *cli) closing(r *run.Run) error {
 	}
 	meaning := outcome.Meaning()
 	if outcome == run.OutcomeCompleted {
-		c.say("%s %s in %s%s", c.err.bold(r.ID), c.err.green("completed"), c.totalTime(r), c.outputsWords(r))
+		c.sayf("%s %s in %s%s", c.err.bold(r.ID), c.err.green("completed"), c.totalTime(r), c.outputsWords(r))
 		return nil
 	}
 	if c.quiet {
@@ -166,9 +166,9 @@ func (c *cli) closing(r *run.Run) error {
 	if outcome == run.OutcomeCanceled {
 		word = c.err.yellow("canceled")
 	}
-	c.say("%s %s after %s%s%s", c.err.bold(r.ID), word, c.totalTime(r), reasonWords(r, outcome), c.outputsWords(r))
+	c.sayf("%s %s after %s%s%s", c.err.bold(r.ID), word, c.totalTime(r), reasonWords(r, outcome), c.outputsWords(r))
 	if meaning.Hint != "" {
-		c.say("%s %s", c.err.bold("hint:"), hintFor(r, meaning.Hint))
+		c.sayf("%s %s", c.err.bold("hint:"), hintFor(r, meaning.Hint))
 	}
 	return exit(meaning.Exit)
 }

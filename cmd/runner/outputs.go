@@ -48,7 +48,7 @@ func newOutputs(c *cli) *cobra.Command {
 		case *to != "":
 			return nil
 		case len(files) == 0:
-			c.say("%s has left nothing so far", r.ID)
+			c.sayf("%s has left nothing so far", r.ID)
 			return nil
 		}
 		return c.print(fileTable(files, as.wide()))

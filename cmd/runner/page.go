@@ -31,9 +31,9 @@ func (p *page) render() string {
 	return p.b.String()
 }
 
-func (p *page) line(format string, args ...any) { fmt.Fprintf(&p.b, format+"\n", args...) }
+func (p *page) linef(format string, args ...any) { fmt.Fprintf(&p.b, format+"\n", args...) }
 
-func (p *page) title(text string) { p.line("\n%s", p.out.bold(text)) }
+func (p *page) title(text string) { p.linef("\n%s", p.out.bold(text)) }
 
 // head says how it stands, why, and what can be done.
 func (p *page) head() {
@@ -45,15 +45,15 @@ func (p *page) head() {
 	case r.CancelRequestedAt != nil && !r.State.Ended():
 		words += ", asked to end " + age(p.now().Sub(*r.CancelRequestedAt)) + " ago"
 	}
-	p.line("%s  %s", p.out.bold(r.ID), words)
+	p.linef("%s  %s", p.out.bold(r.ID), words)
 	if r.Message != "" && (r.Outcome == nil || r.Message != r.Outcome.Meaning().Words) {
-		p.line("%s", tidy(r.Message))
+		p.linef("%s", tidy(r.Message))
 	}
 	if r.Outcome == nil {
 		return
 	}
 	if hint := r.Outcome.Meaning().Hint; hint != "" {
-		p.line("%s %s", p.out.bold("hint:"), hintFor(r, hint))
+		p.linef("%s %s", p.out.bold("hint:"), hintFor(r, hint))
 	}
 }
 
@@ -90,7 +90,7 @@ func (p *page) spec() {
 	if r.State.Ended() {
 		row("outputs", outputsDir(r.ID, len(r.Attempts)))
 	}
-	p.b.WriteString(t.render(p.out.width()))
+	p.b.WriteString(t.render(0))
 }
 
 func (p *page) environment() string {
@@ -200,7 +200,7 @@ func (p *page) timeline() {
 		t.add(plain("  "+e.Time.Local().Format("15:04:05.000")), what, plain(lasted), plain(tidyLine(e.Why)))
 	}
 	day := p.events[0].Time.Local().Format(time.DateOnly)
-	p.line("  %s", p.out.dim(day))
+	p.linef("  %s", p.out.dim(day))
 	p.b.WriteString(t.render(p.out.width()))
 }
 
@@ -226,10 +226,10 @@ func (p *page) log() {
 func (p *page) again() {
 	p.title("Go on")
 	if !p.run.State.Ended() {
-		p.line("  runner logs -f %s", p.run.ID)
-		p.line("  runner cancel %s", p.run.ID)
+		p.linef("  runner logs -f %s", p.run.ID)
+		p.linef("  runner cancel %s", p.run.ID)
 		return
 	}
-	p.line("  runner rerun %s      %s", p.run.ID, p.out.dim("the same source, environment and arguments"))
-	p.line("  runner outputs %s --to DIR", p.run.ID)
+	p.linef("  runner rerun %s      %s", p.run.ID, p.out.dim("the same source, environment and arguments"))
+	p.linef("  runner outputs %s --to DIR", p.run.ID)
 }

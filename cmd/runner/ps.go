@@ -58,7 +58,7 @@ func newPS(c *cli) *cobra.Command {
 			return c.printJSON(list)
 		}
 		if len(list) == 0 {
-			c.say("no runs")
+			c.sayf("no runs")
 			return nil
 		}
 		return c.print(c.runTable(list, as.wide()))

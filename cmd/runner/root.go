@@ -121,8 +121,8 @@ func wants(least, most int, words string) cobra.PositionalArgs {
 	}
 }
 
-// say writes a line to standard error, unless --quiet.
-func (c *cli) say(format string, args ...any) {
+// sayf writes a line to standard error, unless --quiet.
+func (c *cli) sayf(format string, args ...any) {
 	if !c.quiet {
 		fmt.Fprintf(c.err, format+"\n", args...)
 	}

@@ -104,7 +104,7 @@ func (s *submitting) run(ctx context.Context) error {
 		}
 		return s.print(r.ID + "\n")
 	}
-	s.say("%s %s", s.err.bold(r.ID), s.err.dim("submitted to "+r.Target))
+	s.sayf("%s %s", s.err.bold(r.ID), s.err.dim("submitted to "+r.Target))
 	return s.follow(ctx, prepared.client, r)
 }
 

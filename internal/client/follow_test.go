@@ -122,7 +122,7 @@ func TestFollowWhoseReaderIsGone(t *testing.T) {
 	}
 	gone := fmt.Errorf("gone")
 	_, err = c.Follow(t.Context(), r.ID, controller.LogQuery{Tail: -1}, writer(func([]byte) (int, error) { return 0, gone }), nil)
-	if err != gone { //nolint:errorlint // the very error
+	if err != gone {
 		t.Errorf("err %v", err)
 	}
 }

@@ -72,10 +72,11 @@ func (c *Client) OpenOutput(ctx context.Context, id string, attempt int, path st
 			method: http.MethodGet, path: runPath(id, "/outputs/content"),
 			query: url.Values{"attempt": {strconv.Itoa(attempt)}, "path": {path}},
 		})
-		if err == nil {
-			body = response.Body
+		if err != nil {
+			return err
 		}
-		return err
+		body = response.Body
+		return nil
 	})
 	return body, err
 }

@@ -37,7 +37,7 @@ func (l *Local) start(ctx context.Context) error {
 	if err != nil {
 		return server.WrongPath(err)
 	}
-	defer log.Close() //nolint:errcheck // the agent's now
+	defer log.Close()
 	read, write, err := os.Pipe()
 	if err != nil {
 		return fmt.Errorf("start the agent: %w", err)

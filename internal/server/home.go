@@ -43,7 +43,7 @@ func (h Home) within(f func(path string) error) error {
 	if err != nil {
 		return err
 	}
-	defer dir.Close() //nolint:errcheck // only a name
+	defer dir.Close()
 	short := filepath.Join("/proc/self/fd", strconv.Itoa(int(dir.Fd())))
 	if _, err := os.Stat(short); err != nil {
 		return fmt.Errorf("the path of the socket is too long for this system: %s", h.Socket())

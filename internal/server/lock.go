@@ -40,7 +40,7 @@ func (h Home) held() (pid int, held bool, err error) {
 	if err != nil {
 		return 0, false, fmt.Errorf("look at the lock: %w", err)
 	}
-	defer file.Close() //nolint:errcheck // only read from
+	defer file.Close()
 	err = unix.Flock(int(file.Fd()), unix.LOCK_SH|unix.LOCK_NB)
 	if err == nil {
 		return 0, false, nil // closing it unlocks it

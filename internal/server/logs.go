@@ -26,7 +26,7 @@ func (s *Server) logs(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	defer log.Close() //nolint:errcheck // only read from
+	defer log.Close()
 	head := w.Header()
 	head.Set("Content-Type", "application/octet-stream")
 	head.Set("X-Content-Type-Options", "nosniff")

@@ -8,7 +8,7 @@ import (
 
 	"github.com/runnerml/runner/backends"
 	"github.com/runnerml/runner/internal/run"
-	"github.com/runnerml/runner/internal/yamlpos"
+	"github.com/runnerml/runner/runconfig"
 )
 
 // Code is the kind of a problem: one of the constants here, or an outcome of
@@ -47,10 +47,10 @@ func (c Code) Status() int {
 	if m, ok := meanings[c]; ok {
 		return m.status
 	}
-	switch run.Outcome(c) {
-	case run.OutcomeTargetUnreachable:
+	if run.Outcome(c) == run.OutcomeTargetUnreachable {
 		return http.StatusServiceUnavailable
-	case run.OutcomeEnvironmentFailed:
+	}
+	if run.Outcome(c) == run.OutcomeEnvironmentFailed {
 		return http.StatusUnprocessableEntity
 	}
 	return http.StatusInternalServerError
@@ -109,7 +109,7 @@ func ProblemOf(err error) *Problem {
 	if p, ok := errors.AsType[*Problem](err); ok {
 		return p
 	}
-	if spec, ok := errors.AsType[*yamlpos.Error](err); ok {
+	if spec, ok := errors.AsType[*runconfig.SpecError](err); ok {
 		return specProblem(spec, err)
 	}
 	p := &Problem{Code: Internal, Message: err.Error(), cause: err}
@@ -137,7 +137,7 @@ func isFailure(err error) bool {
 	return ok
 }
 
-func specProblem(spec *yamlpos.Error, err error) *Problem {
+func specProblem(spec *runconfig.SpecError, err error) *Problem {
 	p := &Problem{Code: Invalid, Message: "the spec is not valid", cause: err}
 	for _, one := range spec.Problems {
 		p.Problems = append(p.Problems, Problem{

@@ -39,7 +39,7 @@ func (s *Service) execute(ctx context.Context, id string, sub controller.Submiss
 	if err != nil {
 		return err
 	}
-	defer log.Close() //nolint:errcheck // the command wrote it
+	defer log.Close()
 	argv := []string{"sh", "-c", sub.Config.Command}
 	if sub.Config.Script != "" {
 		argv = append([]string{"sh", filepath.Join(sub.Config.SourceDirectory, sub.Config.Script)}, sub.Config.Arguments...)
@@ -110,14 +110,13 @@ func (s *Service) Watch(ctx context.Context, id string, after int) (<-chan contr
 		return nil, err
 	}
 	out := make(chan controller.Notice)
-	first := s.copyOf(id)
 	s.work.Go(func() {
 		defer close(out)
 		state, told := run.State(""), controller.Progress{}
-		for r := first; ; {
+		for {
 			s.mu.Lock()
 			changed := s.changed
-			r = s.copyOf(id)
+			r := s.copyOf(id)
 			events := s.events[id][min(after, len(s.events[id])):]
 			progress := s.progress[id]
 			s.mu.Unlock()
