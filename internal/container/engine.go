@@ -61,16 +61,18 @@ func Open(ctx context.Context, h host.Host, o Options) (*Engine, error) {
 }
 
 func newClient(h host.Host, socket string) (*client.Client, error) {
-	return client.New(
-		client.WithHost("unix://"+socket),
-		client.WithDialContext(func(ctx context.Context, _, _ string) (net.Conn, error) {
-			conn, err := h.Dial(ctx, "unix", socket)
-			if err != nil {
-				return nil, &dialError{cause: err}
-			}
-			return conn, nil
-		}),
-	)
+	return client.New(client.WithHost("unix://"+socket), client.WithDialContext(dialler(h, socket)))
+}
+
+// dialler dials the engine's socket, whatever address is asked for.
+func dialler(h host.Host, socket string) func(ctx context.Context, network, address string) (net.Conn, error) {
+	return func(ctx context.Context, _, _ string) (net.Conn, error) {
+		conn, err := h.Dial(ctx, "unix", socket)
+		if err != nil {
+			return nil, &dialError{cause: err}
+		}
+		return conn, nil
+	}
 }
 
 // Socket is the path of the engine's socket on its host.

@@ -2,7 +2,9 @@ package container
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -76,8 +78,34 @@ func (e *Engine) Info(ctx context.Context) (Info, error) {
 	info.Version, info.OS, info.Arch = version.Version, version.Os, version.Arch
 	if info.Podman {
 		info.CDI = true
+		if info.Rootless, err = e.podmanIsRootless(ctx); err != nil {
+			return Info{}, wrap(ctx, op, err)
+		}
 	}
 	return info, nil
+}
+
+// podmanIsRootless asks podman for what Docker's API has no field for: not
+// every podman says it among its security options.
+func (e *Engine) podmanIsRootless(ctx context.Context) (bool, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+client.DummyHost+"/v"+minAPI+"/info", nil)
+	if err != nil {
+		return false, err
+	}
+	dial := dialler(e.host, e.socket)
+	response, err := (&http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}).Do(request)
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	var says struct {
+		Rootless        bool
+		SecurityOptions []string
+	}
+	if err := json.NewDecoder(response.Body).Decode(&says); err != nil {
+		return false, err
+	}
+	return says.Rootless || slices.Contains(says.SecurityOptions, "name=rootless"), nil
 }
 
 func infoOf(i system.Info) Info {

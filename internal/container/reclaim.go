@@ -24,9 +24,9 @@ const reclaimTarget = "/.runner/reclaim"
 // image, which must have a chown. It is for what RemoveAll alone could not remove.
 func (e *Engine) RemoveFiles(ctx context.Context, image, dir string) error {
 	op := "remove files of containers in " + dir
-	root := path.Clean(e.host.Root())
-	if clean := path.Clean(dir); !path.IsAbs(dir) || !strings.HasPrefix(clean, root+"/") {
-		return newError(InvalidSpec, op, fmt.Errorf("it is not within %s", root))
+	ours := path.Clean(e.host.Root())
+	if clean := path.Clean(dir); !path.IsAbs(dir) || !strings.HasPrefix(clean, ours+"/") {
+		return newError(InvalidSpec, op, fmt.Errorf("it is not within %s", ours))
 	}
 	if err := e.host.RemoveAll(ctx, dir); err == nil {
 		return nil
@@ -55,7 +55,7 @@ func (e *Engine) runAsRoot(ctx context.Context, op, image string, command []stri
 		return err
 	}
 	config := &container.Config{
-		Image: image, Entrypoint: command, User: "0:0", NetworkDisabled: true,
+		Image: image, Entrypoint: command, User: root, NetworkDisabled: true,
 		Healthcheck: &container.HealthConfig{Test: []string{"NONE"}},
 	}
 	hostConfig := &container.HostConfig{

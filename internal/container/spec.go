@@ -32,7 +32,7 @@ type Spec struct {
 	// are mapped so that those files belong to that user outside.
 	UID, GID int
 	// Home is a directory in the container that the user may write to. Empty:
-	// /tmp, unless Env has a HOME.
+	// the image's own for root, /tmp for others. A HOME in Env goes first.
 	Home  string
 	Binds []Bind
 	// Memory in bytes, swap included; zero: no limit.
@@ -95,9 +95,10 @@ func (e *Engine) request(ctx context.Context, s *Spec) (client.ContainerCreateOp
 	for name, value := range s.Labels {
 		labels[name] = value
 	}
+	user := e.info.user(s.UID, s.GID)
 	config := &container.Config{
-		Image: s.Image, Entrypoint: s.Command, Env: s.environment(), WorkingDir: s.Dir, Labels: labels,
-		User: e.info.user(s.UID, s.GID),
+		Image: s.Image, Entrypoint: s.Command, Env: s.environment(user == root), WorkingDir: s.Dir, Labels: labels,
+		User: user,
 		// The supervisor takes TERM for a wish to stop, whatever the image says.
 		StopSignal:  "SIGTERM",
 		Healthcheck: &container.HealthConfig{Test: []string{"NONE"}},
@@ -128,25 +129,25 @@ func (e *Engine) request(ctx context.Context, s *Spec) (client.ContainerCreateOp
 	return client.ContainerCreateOptions{Name: s.Mark.Name(), Config: config, HostConfig: hostConfig}, nil
 }
 
-// environment is Env with what a process of a user without a name needs.
-func (s *Spec) environment() []string {
+// environment is Env with what a process of a user whom the image does not
+// know needs; root it knows.
+func (s *Spec) environment(isRoot bool) []string {
 	has := func(name string) bool {
 		given := func(v string) bool { return strings.HasPrefix(v, name+"=") }
 		return slices.ContainsFunc(s.Env, given) || slices.ContainsFunc(s.Extra.Env, given)
 	}
 	// Which devices there are is decided by the request, not by a variable.
 	env := slices.DeleteFunc(slices.Clone(s.Env), func(v string) bool { return strings.HasPrefix(v, visibleDevices+"=") })
-	if !has("HOME") {
-		home := s.Home
-		if home == "" {
-			home = "/tmp"
-		}
+	home := s.Home
+	if home == "" && !isRoot {
+		home = "/tmp"
+	}
+	if home != "" && !has("HOME") {
 		env = append(env, "HOME="+home)
 	}
-	// Python's getpass and others ask for a name, and this user has none in
-	// the image's /etc/passwd.
+	// Python's getpass and others ask for a name.
 	for _, name := range []string{"USER", "LOGNAME"} {
-		if s.UID != 0 && !has(name) {
+		if !isRoot && !has(name) {
 			env = append(env, name+"=runner")
 		}
 	}

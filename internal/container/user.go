@@ -6,12 +6,15 @@ import (
 	"github.com/moby/moby/api/types/container"
 )
 
+// root in a container.
+const root = "0:0"
+
 // user is whom a container's process must be, in the container, for its files
 // to belong to uid:gid outside.
 func (i Info) user(uid, gid int) string {
 	if i.Rootless {
 		// The engine runs as the user, whom its containers know as root.
-		return "0:0"
+		return root
 	}
 	return fmt.Sprintf("%d:%d", uid, gid)
 }
