@@ -19,6 +19,10 @@ const (
 	// retryMost.
 	retryDelay = 250 * time.Millisecond
 	retryMost  = 30 * time.Second
+	// environmentPatience is how long the making of an environment is tried
+	// again for reasons that may pass (a registry or an index that does not
+	// answer): somebody waits for it, and it is more often a wrong name.
+	environmentPatience = time.Minute
 	// observeTimeout bounds one question to a target.
 	observeTimeout = 60 * time.Second
 )

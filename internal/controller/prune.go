@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -38,20 +39,38 @@ func (c *Controller) Prune(ctx context.Context, olderThan time.Duration, dryRun 
 			return report, fmt.Errorf("remove run %s: %w", r.ID, err)
 		}
 	}
-	if err := c.pruneRunDirs(ctx, gone, dryRun); err != nil {
+	if err := c.pruneRunDirs(ctx, gone, c.now().Add(-olderThan), dryRun); err != nil {
 		return report, err
 	}
 	return report, c.pruneSnapshots(ctx, report, gone, olderThan, dryRun)
 }
 
-// pruneRunDirs removes the directories of runs that the store does not have.
-func (c *Controller) pruneRunDirs(ctx context.Context, gone map[string]bool, dryRun bool) error {
+// pruneRunDirs removes the directories of runs that are gone from the store,
+// and those of runs that it does not have and that nobody touched since before:
+// a prune that was cut left them.
+func (c *Controller) pruneRunDirs(ctx context.Context, gone map[string]bool, before time.Time, dryRun bool) error {
 	if dryRun {
 		return nil
 	}
-	for id := range gone {
+	entries, err := os.ReadDir(filepath.Join(c.home, "runs"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("list what runs left: %w", err)
+	}
+	for _, e := range entries {
 		if err := ctx.Err(); err != nil {
 			return err
+		}
+		id := e.Name()
+		if !gone[id] {
+			info, err := e.Info()
+			if err != nil || info.ModTime().After(before) {
+				continue
+			}
+			if _, err := c.store.Run(ctx, id); err == nil {
+				continue
+			} else if _, unknown := errors.AsType[*store.NotFoundError](err); !unknown {
+				return err
+			}
 		}
 		if err := os.RemoveAll(c.runDir(id)); err != nil {
 			return fmt.Errorf("remove what run %s left: %w", id, err)

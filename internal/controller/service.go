@@ -76,6 +76,9 @@ type Notice struct {
 	Event *run.Event `json:"event,omitempty"`
 	// Progress of a preparation; not kept.
 	Progress *Progress `json:"progress,omitempty"`
+	// Remark is what is true of the run at this moment and not kept: that its
+	// target does not answer, that a step is tried again. Empty: no longer.
+	Remark *string `json:"remark,omitempty"`
 	// Run as it is now: first of all, whenever its state changed, and last of
 	// all when it has ended.
 	Run *run.Run `json:"run,omitempty"`

@@ -241,7 +241,11 @@ func (d *driver) stepFailed(ctx context.Context, r *run.Run, err error) (*run.Ru
 		}
 		return d.finish(ctx, fresh, stopped(fresh))
 	}
-	lasting := !d.failing.IsZero() && d.c.now().Sub(d.failing) >= d.c.unreachableLimit
+	patience := d.c.unreachableLimit
+	if backends.OutcomeOf(err) == run.OutcomeEnvironmentFailed {
+		patience = min(patience, environmentPatience)
+	}
+	lasting := !d.failing.IsZero() && d.c.now().Sub(d.failing) >= patience
 	if backends.IsTemporary(err) && !lasting {
 		return r, err
 	}

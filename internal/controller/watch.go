@@ -46,6 +46,9 @@ func (c *Controller) Watch(ctx context.Context, id string, after int) (<-chan No
 				if p, ok := c.live.progressOf(id); ok && !w.tellProgress(ctx, p) {
 					return
 				}
+				if !w.tellRemark(ctx, c.live.remarkOf(id)) {
+					return
+				}
 			}
 		}
 	})
@@ -58,6 +61,7 @@ type watch struct {
 	after int
 	told  run.State
 	last  Progress
+	said  string // the last remark
 	out   chan<- Notice
 }
 
@@ -103,4 +107,12 @@ func (w *watch) tellProgress(ctx context.Context, p Progress) bool {
 	}
 	w.last = p
 	return w.send(ctx, Notice{Progress: &p})
+}
+
+func (w *watch) tellRemark(ctx context.Context, text string) bool {
+	if text == w.said {
+		return true
+	}
+	w.said = text
+	return w.send(ctx, Notice{Remark: &text})
 }
