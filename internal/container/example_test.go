@@ -11,7 +11,7 @@ import (
 )
 
 // An attempt's container from its image to its removal.
-func Example() {
+func Example() { //nolint:testableexamples // it needs an engine
 	ctx := context.Background()
 	engine, err := container.Open(ctx, host.NewHere("/srv/runner"), container.Options{})
 	if err != nil {
