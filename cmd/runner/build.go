@@ -18,7 +18,7 @@ func buildID(path string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("identify our own executable: %w", err)
 	}
-	defer file.Close() //nolint:errcheck // only read from
+	defer file.Close()
 	if id := goBuildID(file); id != "" {
 		return id, nil
 	}

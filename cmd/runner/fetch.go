@@ -69,7 +69,7 @@ func (f *fetching) one(ctx context.Context, root *os.Root, file controller.Outpu
 	if err != nil {
 		return err
 	}
-	defer body.Close() //nolint:errcheck // only read from
+	defer body.Close()
 	return f.write(root, name, file, body)
 }
 

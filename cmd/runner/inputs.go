@@ -81,7 +81,7 @@ func registryPassword(e *environment.Resolved) (string, error) {
 		if err != nil {
 			return "", server.WrongPath(err)
 		}
-		defer file.Close() //nolint:errcheck // only read from
+		defer file.Close()
 		line, err := bufio.NewReader(file).ReadString('\n')
 		if line = strings.TrimRight(line, "\r\n"); line == "" {
 			return "", server.Wrong("the file's first line is empty", ref.File, "it should hold the registry's password")

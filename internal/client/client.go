@@ -95,7 +95,7 @@ func (c *Client) json(ctx context.Context, r request, v any) error {
 			}
 			return err
 		}
-		defer response.Body.Close() //nolint:errcheck // only read from
+		defer response.Body.Close()
 		if answer, err = io.ReadAll(response.Body); err != nil && r.once {
 			return &final{err}
 		}
@@ -152,7 +152,7 @@ func (c *Client) sendBody(ctx context.Context, r request, kind string, body io.R
 		return nil, err
 	}
 	if response.StatusCode >= http.StatusBadRequest {
-		defer response.Body.Close() //nolint:errcheck // only read from
+		defer response.Body.Close()
 		return nil, problemIn(response)
 	}
 	return response, nil

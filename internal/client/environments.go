@@ -23,7 +23,7 @@ func (c *Client) BuildEnvironment(ctx context.Context, b server.BuildRequest, lo
 		if err != nil {
 			return err
 		}
-		defer response.Body.Close() //nolint:errcheck // only read from
+		defer response.Body.Close()
 		info, err = readBuild(response.Body, log, progress)
 		return err
 	})

@@ -38,7 +38,7 @@ func (c *Client) logsOnce(ctx context.Context, id string, q *controller.LogQuery
 	if err != nil {
 		return false, err
 	}
-	defer response.Body.Close() //nolint:errcheck // only read from
+	defer response.Body.Close()
 	if known := position(response.Header, q); !known && (q.Tail >= 0 || !q.Since.IsZero()) {
 		// Where this begins is not known, so it cannot be taken up again.
 		defer func() {

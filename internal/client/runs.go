@@ -68,7 +68,7 @@ func (c *Client) Outputs(ctx context.Context, id string, attempt int) ([]control
 func (c *Client) OpenOutput(ctx context.Context, id string, attempt int, path string) (io.ReadCloser, error) {
 	var body io.ReadCloser
 	err := c.again(ctx, func(ctx context.Context) error {
-		response, err := c.send(ctx, request{
+		response, err := c.send(ctx, request{ //nolint:bodyclose // the caller closes it
 			method: http.MethodGet, path: runPath(id, "/outputs/content"),
 			query: url.Values{"attempt": {strconv.Itoa(attempt)}, "path": {path}},
 		})

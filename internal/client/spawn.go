@@ -42,7 +42,7 @@ func (l *Local) start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("start the agent: %w", err)
 	}
-	defer read.Close() //nolint:errcheck // only read from
+	defer read.Close()
 	args := []string{"agent", "run", "--spawned"}
 	if l.Idle > 0 {
 		args = append(args, "--idle", l.Idle.String())
@@ -91,7 +91,7 @@ func agentEnviron(environ []string) []string {
 }
 
 func decode(response *http.Response, v any) error {
-	defer response.Body.Close() //nolint:errcheck // only read from
+	defer response.Body.Close()
 	data, err := io.ReadAll(response.Body)
 	if err != nil {
 		return err

@@ -52,7 +52,7 @@ func (c *Client) watchOnce(ctx context.Context, id string, after *int, each func
 	if err != nil {
 		return nil, err
 	}
-	defer response.Body.Close() //nolint:errcheck // only read from
+	defer response.Body.Close()
 	var last *run.Run
 	for lines := json.NewDecoder(response.Body); ; {
 		var notice controller.Notice

@@ -71,7 +71,7 @@ func TestProblemOf(t *testing.T) {
 		},
 		{
 			name: "links that lead out",
-			err:  &snapshot.LinkError{Links: []snapshot.LeadingLink{{Path: "a", Target: "/etc"}}},
+			err:  &snapshot.LinkError{Links: []snapshot.LeadingLink{{Path: "a", Target: "/etc"}}, Ignore: ".runnerignore"},
 			want: server.Problem{
 				Code: "invalid", Message: "symbolic links lead out of the source directory: a -> /etc",
 				Hint: "exclude them in .runnerignore, or replace them with the files they lead to",
