@@ -20,6 +20,9 @@ import (
 // name for it.
 const LogName = "logs/std_log.txt"
 
+// environmentLogName is what the tools said that made an attempt's environment.
+const environmentLogName = "logs/environment_log.txt"
+
 // NoAttemptError is an attempt that a run does not have.
 type NoAttemptError struct {
 	Run             string
@@ -166,6 +169,10 @@ func (l *logReader) open() (bool, error) {
 			a := r.Attempts[l.attempt-1]
 			if a.State.Ended() || a.Collected {
 				l.home = true
+				if f := l.openEnvironmentLog(); f != nil {
+					l.current = f
+					return true, nil
+				}
 				return l.after()
 			}
 			if a.Handle != "" {
@@ -271,6 +278,20 @@ func (l *logReader) openArtifact() (artifact.Readable, error) {
 		return nil, fmt.Errorf("open the log at %d: %w", l.offset, err)
 	}
 	return f, nil
+}
+
+// openEnvironmentLog opens what stands for the log of an attempt whose script
+// never began: what the tools said. Whoever follows a run wants only what the
+// script writes.
+func (l *logReader) openEnvironmentLog() io.ReadCloser {
+	if l.q.Follow || l.offset > 0 {
+		return nil
+	}
+	f, err := artifact.OpenDirectory(l.c.attemptDir(l.id, l.attempt)).Open(environmentLogName)
+	if err != nil {
+		return nil
+	}
+	return f
 }
 
 // Close ends the reading.
