@@ -78,14 +78,14 @@ func BenchmarkTake20kFirst(b *testing.B) {
 	src := sourceTree(b)
 	archive := filepath.Join(b.TempDir(), "archive")
 	timed(b, `tar -C "$1" -c . | zstd -q -1 > "$2"`, src, archive) // both then find the files in memory
-	var ours, theirs time.Duration
+	var ours, theirs fastest
 	for b.Loop() {
 		must(b, os.Remove(archive))
-		theirs += timed(b, `tar -C "$1" -c . | zstd -q -1 > "$2"`, src, archive)
+		theirs.note(timed(b, `tar -C "$1" -c . | zstd -q -1 > "$2"`, src, archive))
 		dir := filepath.Join(b.TempDir(), "objects")
 		begun := time.Now()
 		take(b, openStore(b, dir), src)
-		ours += time.Since(begun)
+		ours.note(time.Since(begun))
 		must(b, os.RemoveAll(dir))
 	}
 	report(b, ours, theirs)
@@ -99,12 +99,12 @@ func BenchmarkTake20kUnchanged(b *testing.B) {
 	dir, copied := filepath.Join(b.TempDir(), "objects"), filepath.Join(b.TempDir(), "copy")
 	timed(b, `rsync -a "$1/" "$2/"`, src, copied)
 	waitUntilReused(b, openStore(b, dir), src, 20_000)
-	var ours, theirs time.Duration
+	var ours, theirs fastest
 	for b.Loop() {
-		theirs += timed(b, `rsync -a "$1/" "$2/"`, src, copied)
+		theirs.note(timed(b, `rsync -a "$1/" "$2/"`, src, copied))
 		begun := time.Now()
 		snap := take(b, openStore(b, dir), src)
-		ours += time.Since(begun)
+		ours.note(time.Since(begun))
 		if snap.Reused != snap.Files {
 			b.Fatalf("only %d of %d files reused", snap.Reused, snap.Files)
 		}
@@ -112,12 +112,22 @@ func BenchmarkTake20kUnchanged(b *testing.B) {
 	report(b, ours, theirs)
 }
 
-func report(b *testing.B, ours, theirs time.Duration) {
+// fastest is the least of several times: what the work takes when nothing else
+// on the machine gets in its way.
+type fastest struct{ time.Duration }
+
+func (f *fastest) note(d time.Duration) {
+	if f.Duration == 0 || d < f.Duration {
+		f.Duration = d
+	}
+}
+
+// report gives the fastest of each and how they compare.
+func report(b *testing.B, ours, theirs fastest) {
 	b.Helper()
-	n := float64(b.N) * float64(time.Millisecond)
-	b.ReportMetric(float64(ours)/n, "ours-ms")
-	b.ReportMetric(float64(theirs)/n, "theirs-ms")
-	b.ReportMetric(float64(ours)/float64(theirs), "ratio")
+	b.ReportMetric(ours.Seconds()*1000, "ours-ms")
+	b.ReportMetric(theirs.Seconds()*1000, "theirs-ms")
+	b.ReportMetric(ours.Seconds()/theirs.Seconds(), "ratio")
 }
 
 func BenchmarkUnpack20k(b *testing.B) {
