@@ -192,7 +192,7 @@ func vanished(w *world) {
 	if o.Phase == backends.Ended && o.Reason == "" {
 		w.Error("ended without a reason")
 	}
-	w.must(w.backend.Collect(w.context(), ref, w.home(ref)))
+	w.must(w.backend.Collect(w.context(), ref, w.sink(w.home(ref))))
 }
 
 // cutOff: a target that cannot answer says neither ended nor absent, unless it

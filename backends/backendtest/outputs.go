@@ -178,7 +178,7 @@ func collectTwice(w *world) {
 		if i == 2 {
 			b = w.target.New(w)
 		}
-		w.must(b.Collect(w.context(), ref, home))
+		w.must(b.Collect(w.context(), ref, w.sink(home)))
 		now := w.listing(home)
 		if first == nil {
 			first = now
@@ -196,7 +196,7 @@ func collectTwice(w *world) {
 	if diff := cmp.Diff(first, w.listing(home)); diff != "" {
 		w.Errorf("release took from home: %s", diff)
 	}
-	w.must(w.backend.Collect(w.context(), ref, home))
+	w.must(w.backend.Collect(w.context(), ref, w.sink(home)))
 	if diff := cmp.Diff(first, w.listing(home)); diff != "" {
 		w.Errorf("collect after release took from home: %s", diff)
 	}
@@ -208,11 +208,11 @@ func collectWhileRunning(w *world) {
 	ref := w.begin(w.attempt(`echo one; echo a >outputs/a; sleep 1; echo b >outputs/b || exit 8; echo two`))
 	w.beganWith(ref, "one")
 	home := w.home(ref)
-	if err := w.backend.Collect(w.context(), ref, home); err == nil {
+	if err := w.backend.Collect(w.context(), ref, w.sink(home)); err == nil {
 		w.Error("Collect of what still runs gave no error")
 	}
 	w.expect(w.ended(ref), run.OutcomeCompleted, 0, "")
-	w.must(w.backend.Collect(w.context(), ref, home))
+	w.must(w.backend.Collect(w.context(), ref, w.sink(home)))
 	if diff := cmp.Diff([]string{"logs/std_log.txt", "outputs/a", "outputs/b"}, w.listing(home)); diff != "" {
 		w.Error(diff)
 	}

@@ -63,7 +63,7 @@ func notStarted(w *world) {
 	w.must(w.backend.Prepare(w.context(), a, nil))
 	check("before Start")
 	w.must(w.backend.Stop(w.context(), a.Ref(), time.Second))
-	w.must(w.backend.Collect(w.context(), a.Ref(), w.home(a.Ref())))
+	w.must(w.backend.Collect(w.context(), a.Ref(), w.sink(w.home(a.Ref()))))
 	w.must(w.backend.Release(w.context(), a.Ref()))
 	w.must(w.backend.Release(w.context(), a.Ref()))
 	check("after Release")

@@ -2,6 +2,7 @@ package backendtest
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/runnerml/runner/backends"
@@ -21,6 +22,8 @@ type Target struct {
 	Snapshot func(t testing.TB, dir string) string
 	// Home is where Collect brings things; nil: a directory of the test's own.
 	Home func(t testing.TB, ref backends.Ref) *artifact.Directory
+	// Sink is the way to Home that Collect is given; nil: Home itself.
+	Sink func(home *artifact.Directory) artifact.Sink
 	// Traces lists what there is of an attempt on the target: processes,
 	// containers, directories. After Release it must be empty.
 	Traces func(t testing.TB, ref backends.Ref) []string
@@ -61,19 +64,33 @@ func Cases() []Case {
 // Run runs all cases against the target, except those named in without, each
 // of which needs its reason.
 func Run(t *testing.T, target Target, without map[string]string) {
-	cases := Cases()
+	t.Helper()
 	for name := range without {
-		if !slices.ContainsFunc(cases, func(c Case) bool { return c.Name == name }) {
+		if !slices.ContainsFunc(Cases(), func(c Case) bool { return c.Name == name }) {
 			t.Errorf("no case is called %q", name)
 		}
 	}
+	runCases(t, target, Cases(), without)
+}
+
+// RunSubject runs the cases of one subject, the word before the slash.
+func RunSubject(t *testing.T, target Target, subject string) {
+	t.Helper()
+	cases := slices.DeleteFunc(Cases(), func(c Case) bool { return !strings.HasPrefix(c.Name, subject+"/") })
+	if len(cases) == 0 {
+		t.Fatalf("no case is about %q", subject)
+	}
+	runCases(t, target, cases, nil)
+}
+
+func runCases(t *testing.T, target Target, cases []Case, without map[string]string) {
+	t.Helper()
 	for _, c := range cases {
 		t.Run(c.Name, func(t *testing.T) {
 			if why, out := without[c.Name]; out {
 				t.Skip(why)
 			}
-			w := newWorld(t, target)
-			c.run(w)
+			c.run(newWorld(t, target))
 		})
 	}
 }

@@ -208,7 +208,14 @@ func (w *world) logFrom(ref backends.Ref, offset int64) string {
 func (w *world) collect(ref backends.Ref) *artifact.Directory {
 	w.Helper()
 	home := w.home(ref)
-	w.must(w.backend.Collect(w.context(), ref, home))
+	w.must(w.backend.Collect(w.context(), ref, w.sink(home)))
+	return home
+}
+
+func (w *world) sink(home *artifact.Directory) artifact.Sink {
+	if w.target.Sink != nil {
+		return w.target.Sink(home)
+	}
 	return home
 }
 

@@ -173,3 +173,10 @@ func marked(ref backends.Ref) []int {
 func TestProcess(t *testing.T) {
 	backendtest.Run(t, target(t, home(t), ""), nil)
 }
+
+// Not through the short cut of renaming: as things come home from elsewhere.
+func TestProcessCopied(t *testing.T) {
+	copied := target(t, home(t), "")
+	copied.Sink = func(home *artifact.Directory) artifact.Sink { return struct{ artifact.Sink }{home} }
+	backendtest.RunSubject(t, copied, "outputs")
+}

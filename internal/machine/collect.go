@@ -38,6 +38,9 @@ func (f ourFile) aside() string {
 	return strings.TrimSuffix(f.name, ext) + ".script" + ext
 }
 
+// asideAgain is the ith name to try.
+func (f ourFile) asideAgain(i int) string { return fmt.Sprintf("%d.%s", i, f.aside()) }
+
 // Collect brings outputs/ and logs/ home. On this computer they are moved, in
 // an order that lets it be cut between any two steps and repeated; the log
 // itself stays with the attempt, too, until its release.
@@ -125,7 +128,7 @@ func (c *copying) directory(ctx context.Context, name string) error {
 		case mode.IsDir():
 			err = c.directory(ctx, child)
 		case mode.IsRegular():
-			err = c.file(ctx, from, c.home(child))
+			err = c.scriptsFile(ctx, from, child)
 		case mode&fs.ModeSymlink != 0:
 			err = c.link(ctx, from, child)
 		default:
@@ -138,14 +141,31 @@ func (c *copying) directory(ctx context.Context, name string) error {
 	return nil
 }
 
-// home is the name at home of a script's file.
-func (c *copying) home(name string) string {
+// scriptsFile brings a script's file home, beside ours when it has our name.
+func (c *copying) scriptsFile(ctx context.Context, from, name string) error {
+	home, err := c.home(ctx, name)
+	if err != nil {
+		return err
+	}
+	return c.file(ctx, from, home)
+}
+
+// home is the name at home of something of the script's.
+func (c *copying) home(ctx context.Context, name string) (string, error) {
 	for _, f := range c.at.ours() {
-		if name == "logs/"+f.name {
-			return "logs/" + f.aside()
+		if name != "logs/"+f.name {
+			continue
+		}
+		free := f.aside()
+		for i := 2; ; i++ {
+			taken, err := c.m.exists(ctx, path.Join(c.at.work(), "logs", free))
+			if err != nil || !taken {
+				return "logs/" + free, err
+			}
+			free = f.asideAgain(i)
 		}
 	}
-	return name
+	return name, nil
 }
 
 func (c *copying) link(ctx context.Context, from, name string) error {
@@ -157,7 +177,11 @@ func (c *copying) link(ctx context.Context, from, name string) error {
 		c.remark(name, fs.ModeSymlink, target)
 		return nil
 	}
-	return c.sink.Link(ctx, c.home(name), target)
+	home, err := c.home(ctx, name)
+	if err != nil {
+		return err
+	}
+	return c.sink.Link(ctx, home, target)
 }
 
 func (c *copying) file(ctx context.Context, from, name string) error {

@@ -3,7 +3,6 @@ package machine
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -189,7 +188,7 @@ func moveAside(logs string, f ourFile) error {
 		} else if err != nil {
 			return err
 		}
-		free = fmt.Sprintf("%d.%s", i, f.aside())
+		free = f.asideAgain(i)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path"
 	"strconv"
 
@@ -65,8 +66,9 @@ func (m *Machine) readRecord(ctx context.Context, at place) (*record, error) {
 		return nil, err
 	}
 	var r record
-	if err := json.Unmarshal(data, &r); err != nil {
-		return nil, fmt.Errorf("%s: %w", at.record(), err)
+	if json.Unmarshal(data, &r) != nil {
+		// Cut by a power failure: it is still a mark of something to release.
+		return &record{}, nil
 	}
 	return &r, nil
 }
@@ -76,8 +78,17 @@ func (m *Machine) writeRecord(ctx context.Context, at place, r *record) error {
 	if err != nil {
 		return err
 	}
-	const private = 0o600
-	return m.host.WriteFile(ctx, at.record(), append(data, '\n'), private)
+	const readable = 0o600
+	if !m.local {
+		return m.host.WriteFile(ctx, at.record(), data, readable)
+	}
+	// Not flushed to the disk, which would cost more than all the rest of a
+	// preparation: a computer that lost it has lost the attempt with it.
+	half := at.record() + ".half"
+	if err := os.WriteFile(half, data, readable); err != nil {
+		return err
+	}
+	return os.Rename(half, at.record())
 }
 
 // Marks lists the attempts that are on the machine.
@@ -109,7 +120,8 @@ func (m *Machine) eachRecord(ctx context.Context, visit func(*record)) error {
 			return err
 		}
 		for _, n := range numbers {
-			if _, err := strconv.Atoi(n); err != nil {
+			number, err := strconv.Atoi(n)
+			if err != nil {
 				continue
 			}
 			r, err := m.readRecord(ctx, place(path.Join(dir, n)))
@@ -117,6 +129,7 @@ func (m *Machine) eachRecord(ctx context.Context, visit func(*record)) error {
 				return err
 			}
 			if r != nil {
+				r.Run, r.Number = unescape(run), number
 				visit(r)
 			}
 		}

@@ -32,19 +32,26 @@ func (m *Machine) release(ctx context.Context, ref backends.Ref) error {
 	m.watching.remove(at.sup())
 	f := formOfHandle(ref.Handle)
 	image := ""
-	if r != nil {
+	if r != nil && r.Form != "" {
 		f, image = r.Form, r.Image
+	}
+	status, err := m.status(ctx, at)
+	if err != nil {
+		return err
 	}
 	var engine *container.Engine
 	if f == inContainer {
-		if engine, err = m.removeContainer(ctx, ref, at, r); err != nil {
+		if engine, err = m.removeContainer(ctx, ref, at, status); err != nil {
 			return err
 		}
 	}
-	if err := m.keeper.Clean(ctx, at.sup()); err != nil {
-		return err
+	// A supervisor that wrote down the end has killed all that was left before.
+	if status.Phase != supervise.Ended || status.Message != "" {
+		if err := m.keeper.Clean(ctx, at.sup()); err != nil {
+			return err
+		}
 	}
-	for _, name := range []string{at.work(), at.half(), at.inputs(), at.sup(), at.environment(), at.record()} {
+	for _, name := range []string{at.work(), at.half(), at.inputs(), at.sup(), at.environment(), at.record() + ".half", at.record()} {
 		err := m.host.RemoveAll(ctx, name)
 		if err != nil && engine != nil && image != "" {
 			err = engine.RemoveFiles(ctx, image, name) // of other users
@@ -58,18 +65,11 @@ func (m *Machine) release(ctx context.Context, ref backends.Ref) error {
 
 // removeContainer takes the attempt's container away. One that was prepared
 // and never started has none, and needs no engine to say so.
-func (m *Machine) removeContainer(ctx context.Context, ref backends.Ref, at place, r *record) (*container.Engine, error) {
-	if r == nil {
-		if made, err := m.exists(ctx, string(at)); err != nil || !made {
+func (m *Machine) removeContainer(ctx context.Context, ref backends.Ref, at place, status supervise.Status) (*container.Engine, error) {
+	if status.Phase == supervise.Absent {
+		if begun, err := m.exists(ctx, at.sup()); err != nil || !begun && ref.Handle == "" {
 			return nil, err
 		}
-	}
-	status, err := m.status(ctx, at)
-	if err != nil {
-		return nil, err
-	}
-	if begun, err := m.exists(ctx, at.sup()); err != nil || status.Phase == supervise.Absent && !begun {
-		return nil, err
 	}
 	engine, err := m.engines.get(ctx)
 	if err != nil {
