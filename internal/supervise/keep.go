@@ -111,14 +111,14 @@ func (s *supervisor) start(lock *os.File) error {
 	}
 	s.ownOOM = ownOOMKills()
 	s.groups = makeGroups(s.dir, s.launch.Memory, s.launch.CPUs)
-	if len(s.groups.paths()) > 0 {
-		self.groups = s.groups.paths()
-		if err := writeLock(lock, self); err != nil {
-			return err
-		}
-	}
 	var write *os.File
 	if s.pump, write, err = newPump(s.log, newRedactor(s.launch.Redact)); err != nil {
+		return err
+	}
+	// Should we be killed between the fork and started.json, then this tells
+	// that the process may have run: it is lost, and never runs twice.
+	self.groups, self.forking = s.groups.paths(), true
+	if err := writeLock(lock, self); err != nil {
 		return err
 	}
 	startErr := s.startProcess(write)

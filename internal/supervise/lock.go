@@ -22,6 +22,9 @@ type keeper struct {
 	mark  string
 	// groups are the cgroups it made.
 	groups []string
+	// forking: from here on the process may have run, also when nothing else
+	// says so.
+	forking bool
 }
 
 // groupPrefix begins the name of every control group of ours.
@@ -33,6 +36,9 @@ func (k keeper) text() []byte {
 	fmt.Fprintf(&b, "%d\nstart %d\nmark %s\n", k.pid, k.start, k.mark)
 	for _, g := range k.groups {
 		fmt.Fprintf(&b, "cgroup %s\n", g)
+	}
+	if k.forking {
+		b.WriteString("forking\n")
 	}
 	return b.Bytes()
 }
@@ -56,6 +62,8 @@ func parseKeeper(data []byte) (keeper, error) {
 			}
 		case "mark":
 			k.mark = value
+		case "forking":
+			k.forking = true
 		case "cgroup":
 			if strings.HasPrefix(filepath.Base(value), groupPrefix) { // never another's, whatever the file says
 				k.groups = append(k.groups, value)
@@ -142,7 +150,7 @@ func takeLock(ctx context.Context, dir string) (*os.File, error) {
 		if err == nil && !sameFile(f, filepath.Join(dir, lockFile)) {
 			err = unix.EWOULDBLOCK // the directory was cleared meanwhile
 		}
-		if err == nil && wasStarted(dir) {
+		if err == nil && (wasStarted(dir) || wasForking(dir)) {
 			_ = f.Close() // gives it back
 			return nil, errTaken
 		}
@@ -171,6 +179,13 @@ func wasStarted(dir string) bool {
 		}
 	}
 	return false
+}
+
+// wasForking says that a supervisor, which is gone, died while it started its
+// process.
+func wasForking(dir string) bool {
+	k, err := readKeeper(dir)
+	return err == nil && k.forking
 }
 
 func sameFile(f *os.File, path string) bool {

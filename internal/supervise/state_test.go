@@ -26,6 +26,7 @@ func TestStatusFromFiles(t *testing.T) {
 	}{
 		{name: "nothing", phase: Absent},
 		{name: "a lock that nobody holds", lock: "12\nstart 3\n", phase: Absent},
+		{name: "a supervisor that died while it forked", lock: "12\nstart 3\nforking\n", phase: Lost, message: "died while it started"},
 		{name: "started, nobody there", started: goodStarted, phase: Lost, message: "the machine was started anew"},
 		{name: "ended", started: goodStarted, ended: goodEnded, phase: Ended},
 		{name: "ended, and the start is damaged", started: "{", ended: goodEnded, phase: Ended},

@@ -27,13 +27,29 @@ func StatusAll(dirs []string) []Status {
 	return out
 }
 
+// glances is how often we look again when a process was started between two of
+// our questions. It can be started only once.
+const glances = 3
+
 func look(dir string) Status {
 	var s Status
+	for range glances {
+		var sure bool
+		if s, sure = glance(dir); sure {
+			break
+		}
+	}
+	return s
+}
+
+// glance asks in an order that makes the answers fit together: what was there
+// before we found nobody holding the lock was left by somebody who is gone.
+func glance(dir string) (s Status, sure bool) {
+	forking := wasForking(dir)
 	startErr := readStarted(dir, &s)
-	endErr := readEnded(dir, &s)
-	if endErr == nil {
+	if readEnded(dir, &s) == nil {
 		s.Phase = Ended
-		return s
+		return s, !errors.Is(startErr, os.ErrNotExist)
 	}
 	lives, lockErr := held(dir)
 	if lives {
@@ -41,16 +57,13 @@ func look(dir string) Status {
 		if startErr != nil && !errors.Is(startErr, os.ErrNotExist) {
 			s.Message = startErr.Error()
 		}
-		return s
+		return s, true
 	}
-	// It may have ended between our two questions; and only now, that no
-	// supervisor is there, what its files say is final.
-	s = Status{}
-	startErr = readStarted(dir, &s)
-	endErr = readEnded(dir, &s)
+	endErr := readEnded(dir, &s) // it may have ended between our questions
 	switch {
 	case endErr == nil:
 		s.Phase = Ended
+		return s, startErr == nil // else it was started and ended meanwhile: look at all of it
 	case !errors.Is(endErr, os.ErrNotExist):
 		s.Phase, s.Message = unreadable(endErr), endErr.Error()
 	case lockErr != nil:
@@ -62,12 +75,15 @@ func look(dir string) Status {
 		if s.Rebooted {
 			s.Message = "the machine was started anew while it ran"
 		}
-	case errors.Is(startErr, os.ErrNotExist):
-		s.Phase = Absent
-	default:
+	case !errors.Is(startErr, os.ErrNotExist):
 		s.Phase, s.Message = unreadable(startErr), startErr.Error()
+	case forking && !wasStarted(dir):
+		s.Phase, s.Message = Lost, "its supervisor died while it started the process"
+	default:
+		s.Phase = Absent
+		return s, !forking && !wasStarted(dir)
 	}
-	return s
+	return s, true
 }
 
 // unreadable tells a damaged file from a system that does not let us look.
