@@ -12,7 +12,7 @@ import (
 )
 
 // A process from its start to its end, on any host.
-func ExampleKeeper() {
+func ExampleKeeper() { //nolint:testableexamples // it needs an installed program
 	ctx := context.Background()
 	try := func(err error) {
 		if err != nil {
