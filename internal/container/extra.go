@@ -10,14 +10,15 @@ import (
 
 // Extra is what docker.arguments add to a container, see ParseArguments.
 type Extra struct {
-	Env        []string
-	Labels     map[string]string
-	User       string
-	Hostname   string
-	Network    string
-	IPC        string
-	PID        string
-	Runtime    string
+	Env      []string
+	Labels   map[string]string
+	User     string
+	Hostname string
+	Network  string
+	IPC      string
+	PID      string
+	Runtime  string
+	// Privileged shows the container every device, GPUs included.
 	Privileged bool
 	ReadOnly   bool
 	Init       bool
