@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"github.com/runnerml/runner/backends"
 	"github.com/runnerml/runner/backends/backendtest"
 	"github.com/runnerml/runner/backends/local"
@@ -34,7 +36,7 @@ func TestMain(m *testing.M) {
 	backendtest.RunChild(func() (backends.Backend, error) {
 		return open(context.Background(), os.Getenv(homeVariable), os.Getenv(socketVariable))
 	})
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 func open(ctx context.Context, home, socket string) (*local.Backend, error) {

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
 
 	"github.com/runnerml/runner/backends"
 	"github.com/runnerml/runner/environment"
@@ -35,7 +36,7 @@ func TestMain(m *testing.M) {
 	if root := os.Getenv(childVariable); root != "" {
 		child(root)
 	}
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 // child makes the environment on its standard input until it is killed.
@@ -292,7 +293,7 @@ func TestCancel(t *testing.T) {
 	b.eventually("both to hear", func() bool {
 		_, one := first.heard()
 		_, two := second.heard()
-		return strings.Contains(one, "making") && strings.Contains(two, "making")
+		return strings.Contains(one, "tool output") && strings.Contains(two, "tool output")
 	})
 	first.cancel()
 	<-first.done
