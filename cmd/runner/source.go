@@ -11,6 +11,7 @@ import (
 
 	"github.com/runnerml/runner/internal/client"
 	"github.com/runnerml/runner/internal/server"
+	"github.com/runnerml/runner/internal/settings"
 	"github.com/runnerml/runner/internal/snapshot"
 	"github.com/runnerml/runner/internal/yamlpos"
 	"github.com/runnerml/runner/runconfig"
@@ -20,6 +21,7 @@ import (
 type sources struct {
 	store *snapshot.Store
 	home  string
+	limit int64 // of a picture, in bytes
 	lines *liveLines
 }
 
@@ -31,11 +33,15 @@ func openSources(lines *liveLines) (*sources, error) {
 	if err := h.Make(); err != nil {
 		return nil, err
 	}
+	set, err := settings.Load(string(h))
+	if err != nil {
+		return nil, err
+	}
 	store, err := snapshot.Open(filepath.Join(string(h), "objects"))
 	if err != nil {
 		return nil, err
 	}
-	return &sources{store: store, home: string(h), lines: lines}, nil
+	return &sources{store: store, home: string(h), limit: int64(set.MaxSnapshotSize), lines: lines}, nil
 }
 
 // take pictures a directory.
@@ -50,6 +56,7 @@ func (s *sources) take(ctx context.Context, dir string) (snapshot.Snapshot, erro
 	const step = "source"
 	defer s.lines.drop(step)
 	return s.store.Take(ctx, dir, snapshot.Options{
+		MaxBytes: s.limit,
 		SkipDirs: []string{s.home},
 		Progress: func(p snapshot.Progress) {
 			s.lines.show(step, fmt.Sprintf("reading %d of %s", p.Files, plural(p.TotalFiles, "file")), p.Bytes, p.TotalBytes, "B")
