@@ -125,3 +125,20 @@ func TestManyPicturesStayFew(t *testing.T) {
 		same(t, "unpacked", map[string]string{"f": fmt.Sprintf("-rw-r--r-- content %d", i)}, unpack(t, s, id))
 	}
 }
+
+// TestPruneLeavesAloneWhatItCannotRead: a read that fails is no proof that
+// there is nothing worth keeping.
+func TestPruneLeavesAloneWhatItCannotRead(t *testing.T) {
+	src := t.TempDir()
+	dir := filepath.Join(t.TempDir(), "objects")
+	s := openStore(t, dir)
+	tree{"a": "1"}.write(t, src)
+	snap := take(t, s, src)
+	odd := filepath.Join(dir, "packs", "0000000000000001-000000000000.pack")
+	must(t, os.Mkdir(odd, 0o700)) // opens, but cannot be read
+	prune(t, s, keepAll, false)
+	if _, err := os.Stat(odd); err != nil {
+		t.Error(err)
+	}
+	same(t, "unpacked", read(t, src), unpack(t, s, snap.ID))
+}

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"context"
+	"errors"
 	"os"
 	"slices"
 	"time"
@@ -87,7 +88,7 @@ func (p *pruning) census(live func(Digest) bool) ([]packCensus, error) {
 	seen := make(map[Digest]bool, len(p.live))
 	for _, pack := range p.view.packs {
 		pack.once.Do(func() { pack.err = p.view.open(pack) })
-		if pack.f == nil {
+		if refused := (*os.PathError)(nil); errors.As(pack.err, &refused) {
 			continue
 		}
 		info, err := pack.f.Stat()
