@@ -57,9 +57,20 @@ func open(ctx context.Context, root string, environ []string) (*provision.Provis
 	h := host.NewHere(root)
 	bin, err := supervise.Install(ctx, h)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, h.Close())
 	}
 	return provision.New(provision.Config{Host: h, Keeper: supervise.New(h, bin), Environ: environ}), nil
+}
+
+// shut closes a provisioner and its host.
+func shut(t *testing.T, p *provision.Provisioner) {
+	t.Helper()
+	p.Close()
+	if here, ok := p.Host.(*host.Here); ok {
+		if err := here.Close(); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // standIn is a small program in uv's place: it makes real virtual environments,
@@ -136,7 +147,7 @@ func (b *bench) reopen() {
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(p.Close)
+	b.Cleanup(func() { shut(b.T, p) })
 	b.Provisioner = p
 }
 

@@ -40,7 +40,7 @@ func TestVenvWithPip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(p.Close)
+	t.Cleanup(func() { shut(t, p) })
 	r := resolve(t, environment.Spec{Python: &environment.Python{Pip: []string{"runner-greet==1.0"}}}, nil)
 	var log strings.Builder
 	made, err := p.Ensure(t.Context(), r, "", nil, &log)
@@ -89,7 +89,7 @@ func newDockerBench(t *testing.T, environ ...string) *dockerBench {
 		Images: []environment.BaseImage{{Name: "cpu", Reference: b.engine.Base}, {Name: "gpu", Reference: b.engine.Base, CUDA: "12.4", MinDriver: "550.54.14"}},
 	})
 	t.Cleanup(func() {
-		b.Close()
+		shut(t, b.Provisioner)
 		if err := b.api.Close(); err != nil {
 			t.Error(err)
 		}
