@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/runnerml/runner/internal/client"
@@ -41,9 +42,11 @@ type agentProcess struct {
 	doors func(*server.Server, *engine) ([]server.Listener, error)
 }
 
-// runSpawned answers the command that started it with one line on standard
-// output, and logs to agent.log.
+// runSpawned answers the command that started it with one line, and logs to
+// agent.log.
 func (a *agentProcess) runSpawned(ctx context.Context) error {
+	syscall.CloseOnExec(client.AnswerFD)
+	to := os.NewFile(client.AnswerFD, "answer")
 	h, err := home()
 	if err != nil {
 		return err
@@ -62,9 +65,9 @@ func (a *agentProcess) runSpawned(ctx context.Context) error {
 		answered = true
 		// Whoever waited may have gone; the agent serves others as well.
 		if line, err := json.Marshal(s); err == nil {
-			_, _ = os.Stdout.Write(append(line, '\n'))
+			_, _ = to.Write(append(line, '\n'))
 		}
-		_ = os.Stdout.Close()
+		_ = to.Close()
 	}
 	a.ready = func() { answer(client.Started{Ready: true}) }
 	err = a.run(ctx)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -167,6 +168,9 @@ func (c *cli) closing(r *run.Run) error {
 		word = c.err.yellow("canceled")
 	}
 	c.sayf("%s %s after %s%s%s", c.err.bold(r.ID), word, c.totalTime(r), reasonWords(r, outcome), c.outputsWords(r))
+	if more := moreLines(r.Message); more != "" {
+		c.sayf("%s", more)
+	}
 	if meaning.Hint != "" {
 		c.sayf("%s %s", c.err.bold("hint:"), hintFor(r, meaning.Hint))
 	}
@@ -175,14 +179,19 @@ func (c *cli) closing(r *run.Run) error {
 
 // reasonWords is ": the script failed: exit code 3".
 func reasonWords(r *run.Run, outcome run.Outcome) string {
-	words := ""
-	if outcome != run.OutcomeCanceled {
-		words = ": " + outcome.Meaning().Words
+	meant, message := outcome.Meaning().Words, firstLine(r.Message)
+	switch {
+	case strings.HasPrefix(message, meant): // says it itself
+		return ": " + message
+	case outcome == run.OutcomeCanceled && message == "":
+		return ""
+	case outcome == run.OutcomeCanceled:
+		return ": " + message
+	case message == "":
+		return ": " + meant
+	default:
+		return ": " + meant + ": " + message
 	}
-	if r.Message != "" && r.Message != outcome.Meaning().Words {
-		words += ": " + tidyLine(r.Message)
-	}
-	return words
 }
 
 func (c *cli) totalTime(r *run.Run) string {

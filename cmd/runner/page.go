@@ -41,16 +41,19 @@ func (p *page) head() {
 	words := stateIn(p.out, r.State)
 	switch {
 	case r.Outcome != nil && r.State == run.Failed:
-		words += ": " + r.Outcome.Meaning().Words
+		words += reasonWords(r, *r.Outcome)
 	case r.CancelRequestedAt != nil && !r.State.Ended():
 		words += ", asked to end " + age(p.now().Sub(*r.CancelRequestedAt)) + " ago"
 	}
 	p.linef("%s  %s", p.out.bold(r.ID), words)
-	if r.Message != "" && (r.Outcome == nil || r.Message != r.Outcome.Meaning().Words) {
-		p.linef("%s", tidy(r.Message))
-	}
 	if r.Outcome == nil {
+		if r.Message != "" {
+			p.linef("%s", tidy(r.Message))
+		}
 		return
+	}
+	if more := moreLines(r.Message); more != "" {
+		p.linef("%s", more)
 	}
 	if hint := r.Outcome.Meaning().Hint; hint != "" {
 		p.linef("%s %s", p.out.bold("hint:"), hintFor(r, hint))
@@ -161,7 +164,7 @@ func (p *page) attempts() {
 			lasted = took(end.Sub(*a.StartedAt))
 		}
 		t.add(plain(fmt.Sprintf("  %d", a.Number)), cell{text: string(a.State), painted: stateIn(p.out, a.State)},
-			plain(outcome), plain(exit), plain(a.Node), plain(lasted), plain(holds(a.Allocation)), plain(tidyLine(a.Message)))
+			plain(outcome), plain(exit), plain(a.Node), plain(lasted), plain(holds(a.Allocation)), plain(firstLine(a.Message)))
 	}
 	p.b.WriteString(t.render(p.out.width()))
 }
@@ -197,7 +200,7 @@ func (p *page) timeline() {
 		if !e.To.Ended() && what.text != "" {
 			lasted = took(p.until(i).Sub(e.Time))
 		}
-		t.add(plain("  "+e.Time.Local().Format("15:04:05.000")), what, plain(lasted), plain(tidyLine(e.Why)))
+		t.add(plain("  "+e.Time.Local().Format("15:04:05.000")), what, plain(lasted), plain(firstLine(e.Why)))
 	}
 	day := p.events[0].Time.Local().Format(time.DateOnly)
 	p.linef("  %s", p.out.dim(day))

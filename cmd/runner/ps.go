@@ -147,7 +147,7 @@ func (c *cli) runTable(list []run.Run, wide bool) string {
 	for i := range list {
 		r := &list[i]
 		state := cell{text: string(r.State), painted: stateIn(c.out, r.State)}
-		message := plain(tidyLine(r.Message))
+		message := plain(firstLine(r.Message))
 		old, ran := plain(age(now.Sub(r.CreatedAt))), plain(duration(r, now))
 		if !wide {
 			t.add(plain(r.ID), plain(r.Experiment), state, plain(r.Target), old, ran, message)

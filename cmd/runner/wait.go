@@ -37,9 +37,7 @@ func (c *cli) wait(cmd *cobra.Command, client *client.Client, ids []string) erro
 		}
 		runs[i] = r
 	}
-	const atOnce = 32
 	group, ctx := errgroup.WithContext(cmd.Context())
-	group.SetLimit(max(atOnce, len(ids)))
 	for i, r := range runs {
 		group.Go(func() error {
 			ended, err := client.Watch(ctx, r.ID, 0, func(controller.Notice) error { return nil })

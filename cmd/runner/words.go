@@ -73,6 +73,18 @@ func short(digest string) string {
 	return hex[:min(shown, len(hex))]
 }
 
+// firstLine is the first line of a message, fit for a table.
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return tidyLine(line)
+}
+
+// moreLines are the other lines of a message, as its writer laid them out.
+func moreLines(text string) string {
+	_, more, _ := strings.Cut(text, "\n")
+	return strings.TrimRight(tidy(more), "\n")
+}
+
 // stateIn writes a state in its colour.
 func stateIn(s *screen, state run.State) string {
 	word := string(state)

@@ -11,14 +11,18 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
 	"github.com/runnerml/runner/internal/server"
 )
 
-// Started is the one line that a spawned agent writes to its standard output:
-// it serves, another one does, or what is wrong.
+// AnswerFD is the descriptor on which a spawned agent answers.
+const AnswerFD = 3
+
+// Started is the one line that a spawned agent writes to AnswerFD: it serves,
+// another one does, or what is wrong.
 type Started struct {
 	Ready   bool            `json:"ready,omitempty"`
 	Served  bool            `json:"served,omitempty"`
@@ -50,8 +54,12 @@ func (l *Local) start(ctx context.Context) error {
 	cmd := exec.Command(l.Executable, args...) //nolint:gosec,noctx // our own executable, which outlives ctx
 	cmd.Env = append(agentEnviron(l.Environ), "RUNNER_HOME="+string(l.Home))
 	cmd.Dir = string(l.Home)
-	cmd.Stdout, cmd.Stderr = write, log
+	cmd.Stderr = log
+	cmd.ExtraFiles = []*os.File{write} // AnswerFD
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := keepDescriptors(); err != nil {
+		return fmt.Errorf("start the agent: %w", err)
+	}
 	err = cmd.Start()
 	if err = errors.Join(err, write.Close()); err != nil {
 		return fmt.Errorf("start the agent: %w", err)
@@ -60,6 +68,22 @@ func (l *Local) start(ctx context.Context) error {
 		return fmt.Errorf("start the agent: %w", err)
 	}
 	return l.awaitStarted(ctx, read)
+}
+
+// keepDescriptors keeps from the agent what whoever started us left open: a
+// pipe that it held would never end.
+func keepDescriptors() error {
+	const firstOwn = 3
+	open, err := os.ReadDir("/dev/fd")
+	if err != nil {
+		return err
+	}
+	for _, entry := range open {
+		if fd, err := strconv.Atoi(entry.Name()); err == nil && fd >= firstOwn {
+			syscall.CloseOnExec(fd)
+		}
+	}
+	return nil
 }
 
 func (l *Local) awaitStarted(ctx context.Context, from *os.File) error {
