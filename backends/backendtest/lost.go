@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +20,7 @@ func lostCases() []Case {
 		{"lost/agent restarted", agentRestarted},
 		{"lost/agent killed", agentKilled},
 		{"lost/agent killed while starting", agentKilledWhileStarting},
+		{"lost/agent killed while preparing", agentKilledWhilePreparing},
 		{"lost/vanished", vanished},
 		{"lost/cut off", cutOff},
 	}
@@ -171,6 +173,28 @@ func agentKilledWhileStarting(w *world) {
 		w.expect(w.ended(ref), run.OutcomeCompleted, 0, "")
 		if got := w.log(ref); strings.TrimSpace(got) != "1\nbegun" {
 			w.Errorf("after %d spins: log %q", spins, got)
+		}
+	}
+}
+
+// agentKilledWhilePreparing: what it left half-done is not trusted.
+func agentKilledWhilePreparing(w *world) {
+	source := files{}
+	for i := range 400 {
+		source["d"+strconv.Itoa(i%7)+"/f"+strconv.Itoa(i)] = strings.Repeat("content ", 1000)
+	}
+	snapshot := w.snapshot(source)
+	for _, spins := range []int{0, 20_000, 200_000, 1_000_000} {
+		a := w.attempt(`find . -type f -name 'f*' | wc -l; cat d*/f* | wc -c`, func(a *backends.Attempt) { a.Snapshot = snapshot })
+		g := w.agent(a)
+		for range spins { // a pause of no fixed length
+			_ = os.Getppid()
+		}
+		g.kill()
+		ref, o := w.carryOut(a)
+		w.expect(o, run.OutcomeCompleted, 0, "")
+		if got := strings.Fields(w.log(ref)); len(got) != 2 || got[0] != "400" || got[1] != "3200000" {
+			w.Errorf("after %d spins: %q", spins, got)
 		}
 	}
 }
