@@ -39,27 +39,34 @@ const (
 	pollPause = time.Millisecond
 )
 
+// connectTries bounds how often Connect looks again: commands of two builds
+// may put each other's agents aside at the same moment.
+const connectTries = 10
+
 // Connect gives a client of an agent of our own build, which is started, or
 // put in the place of another one, as needed.
 func (l *Local) Connect(ctx context.Context) (*Client, error) {
-	info, err := l.Ask(ctx)
-	switch {
-	case err != nil:
-		return nil, err
-	case info == nil:
-		err = l.start(ctx)
-	case info.Build == l.Build, info.Foreground:
-	case info.Schema > l.Schema:
-		return nil, l.older(info)
-	default:
-		if err = l.Stop(ctx); err == nil {
+	for range connectTries {
+		info, err := l.Ask(ctx)
+		switch {
+		case err != nil:
+		case info == nil:
 			err = l.start(ctx)
+		case info.Build == l.Build, info.Foreground:
+			return l.client(), nil
+		case info.Schema > l.Schema:
+			err = l.older(info)
+		default:
+			err = l.Stop(ctx)
+		}
+		if err != nil {
+			return nil, err
 		}
 	}
-	if err != nil {
-		return nil, err
+	return nil, &server.Problem{
+		Code: server.Unavailable, Message: "commands of another build keep replacing the agent", Where: string(l.Home),
+		Hint: "use one build of runner at a time",
 	}
-	return l.client(), nil
 }
 
 // client does not insist on our build: when the line breaks in the middle, an
