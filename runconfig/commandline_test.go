@@ -95,16 +95,3 @@ func TestCommandLineKeepsBytes(t *testing.T) {
 		})
 	}
 }
-
-func TestSlug(t *testing.T) {
-	tests := map[string]string{
-		"iris": "iris", "My Project!": "my-project", "--a__b--": "a-b", "日本": "run", "": "run", "Ünï": "n",
-		"a123456789012345678901234567890123456789": "a12345678901234567890123456789",
-		"a2345678901234567890123456789-b":          "a2345678901234567890123456789",
-	}
-	for name, want := range tests {
-		if got := runconfig.Slug(name); got != want {
-			t.Errorf("%q: %q, want %q", name, got, want)
-		}
-	}
-}

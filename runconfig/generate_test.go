@@ -18,9 +18,9 @@ import (
 	"github.com/runnerml/runner/runconfig"
 )
 
-var update = flag.Bool("update", false, "write schema.json and reference.md anew")
+var update = flag.Bool("update", false, "write schema.json and docs/spec.md anew")
 
-// TestGenerated holds the generator of schema.json and reference.md: both are
+// TestGenerated holds the generator of schema.json and docs/spec.md: both are
 // made from the Go types and their comments, and must be up to date.
 func TestGenerated(t *testing.T) {
 	schema := describeSpec(t)
@@ -28,7 +28,7 @@ func TestGenerated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string][]byte{"schema.json": append(data, '\n'), "reference.md": reference(schema)} {
+	for name, want := range map[string][]byte{"schema.json": append(data, '\n'), "../docs/spec.md": reference(schema)} {
 		if *update {
 			if err := os.WriteFile(name, want, 0o644); err != nil {
 				t.Fatal(err)
@@ -168,14 +168,24 @@ func loosen(name string, s *jsonschema.Schema) {
 	}
 }
 
+const introduction = `
+# The spec
+
+A run is described in YAML or JSON; unknown fields are errors. The names are
+Azure ML's, in snake_case. Any field can be set on the command line too:
+` + "`" + `runner submit job.yaml --set resources.memory=4GiB` + "`" + ` (values are YAML; ` + "`" + `null` + "`" + `
+unsets). ` + "`" + `runner schema` + "`" + ` prints the JSON Schema of what follows.
+`
+
 var defaultSentence = regexp.MustCompile(`\s*Default:? ([^.]+)\.`)
 
 // reference writes every field as Markdown, one table an object.
 func reference(root *jsonschema.Schema) []byte {
 	var b bytes.Buffer
 	fmt.Fprintln(&b, "<!-- Made by go generate ./runconfig from the Go types; do not edit. -->")
+	fmt.Fprint(&b, introduction)
 	sections := []struct{ name, title, path string }{
-		{"ScriptRunConfig", "The spec", ""},
+		{"ScriptRunConfig", "Fields", ""},
 		{"Resources", "resources", "resources."},
 		{"Distributed", "distributed", "distributed."},
 		{"Input", "inputs.NAME", "inputs.NAME."},

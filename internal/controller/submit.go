@@ -73,7 +73,7 @@ func (c *Controller) newRun(s Submission) *run.Run {
 	now := c.now().UTC().Truncate(time.Microsecond)
 	cfg := s.Config
 	r := &run.Run{
-		ID:         run.NewID(runconfig.Slug(cfg.Experiment), now, rand.Reader),
+		ID:         run.NewID(run.Slug(cfg.Experiment), now, rand.Reader),
 		Experiment: cfg.Experiment, DisplayName: cfg.DisplayName, Target: cfg.ComputeTarget,
 		State: run.Queued, CreatedAt: now, Tags: cfg.Tags, Snapshot: s.Snapshot,
 		Priority: cfg.Priority, RerunOf: s.RerunOf, Config: cfg, ResolvedEnvironment: s.Environment,
