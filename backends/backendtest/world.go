@@ -42,7 +42,7 @@ func (w *world) must(err error) {
 
 // context that ends with the suite's patience.
 func (w *world) context() context.Context {
-	ctx, cancel := context.WithTimeout(w.T.Context(), patience)
+	ctx, cancel := context.WithTimeout(w.Context(), patience)
 	w.Cleanup(cancel)
 	return ctx
 }
@@ -97,7 +97,7 @@ func (w *world) attempt(command string, change ...func(*backends.Attempt)) backe
 
 func (w *world) releaseLater(ref backends.Ref) {
 	w.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(w.T.Context()), patience)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(w.Context()), patience)
 		defer cancel()
 		if err := w.target.New(w).Release(ctx, ref); err != nil {
 			w.Errorf("release at the end of the case: %v", err)

@@ -25,8 +25,13 @@ const incoming = ".incoming"
 // a script left can make us read or write outside it.
 type Directory struct {
 	path string
-	// one at a time for what replaces a name
+	// mu lets one at a time replace a name.
 	mu sync.Mutex
+
+	// room guards the directory for what is not whole yet, which is there as
+	// long as somebody uses it.
+	room  sync.Mutex
+	users int
 }
 
 var (
@@ -140,6 +145,11 @@ func (d *Directory) move(name, path string) error {
 		return fmt.Errorf("artifact %q: %w", name, err)
 	}
 	defer func() { _ = root.Close() }()
+	leave, err := d.enterRoom(root)
+	if err != nil {
+		return fmt.Errorf("artifact %q: %w", name, err)
+	}
+	defer leave()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err := place(root, name, func() error { return os.Rename(path, filepath.Join(d.path, name)) }); err != nil {
@@ -148,8 +158,8 @@ func (d *Directory) move(name, path string) error {
 	return nil
 }
 
-// store lets make create name under a temporary name and moves it into its place.
-func (d *Directory) store(name string, make func(root *os.Root, temporary string) error) error {
+// store lets create make name under a temporary name and moves it into its place.
+func (d *Directory) store(name string, create func(root *os.Root, temporary string) error) error {
 	if err := CheckName(name); err != nil {
 		return err
 	}
@@ -158,10 +168,14 @@ func (d *Directory) store(name string, make func(root *os.Root, temporary string
 		return fmt.Errorf("artifact %q: %w", name, err)
 	}
 	defer func() { _ = root.Close() }()
+	leave, err := d.enterRoom(root)
+	if err != nil {
+		return fmt.Errorf("artifact %q: %w", name, err)
+	}
+	defer leave()
 	temporary := temporaryName(name)
-	err = clear(root, temporary)
-	if err == nil {
-		err = make(root, temporary)
+	if err = root.RemoveAll(temporary); err == nil {
+		err = create(root, temporary)
 	}
 	if err == nil {
 		d.mu.Lock()
@@ -169,10 +183,9 @@ func (d *Directory) store(name string, make func(root *os.Root, temporary string
 		err = place(root, name, func() error { return root.Rename(temporary, name) })
 	}
 	if err != nil {
-		_ = root.RemoveAll(temporary)
+		_ = root.RemoveAll(temporary) // else a repeat does
 		return fmt.Errorf("artifact %q: %w", name, err)
 	}
-	_ = root.Remove(incoming) // stays while somebody else uses it
 	return nil
 }
 
@@ -183,12 +196,22 @@ func temporaryName(name string) string {
 	return incoming + "/" + hex.EncodeToString(sum[:12])
 }
 
-// clear makes room for a temporary name.
-func clear(root *os.Root, temporary string) error {
+// enterRoom makes the directory for temporary names. The last to leave removes
+// it, unless a crash before us left something in it.
+func (d *Directory) enterRoom(root *os.Root) (leave func(), err error) {
+	d.room.Lock()
+	defer d.room.Unlock()
 	if err := root.MkdirAll(incoming, 0o700); err != nil {
-		return err
+		return nil, err
 	}
-	return root.RemoveAll(temporary)
+	d.users++
+	return func() {
+		d.room.Lock()
+		defer d.room.Unlock()
+		if d.users--; d.users == 0 {
+			_ = root.Remove(incoming)
+		}
+	}, nil
 }
 
 // place runs rename, which puts something at name. What is there already is
@@ -202,7 +225,7 @@ func place(root *os.Root, name string, rename func() error) error {
 		return rename()
 	}
 	aside := temporaryName(name) + ".old"
-	if err := clear(root, aside); err != nil {
+	if err := root.RemoveAll(aside); err != nil {
 		return err
 	}
 	if err := root.Rename(name, aside); err != nil {
@@ -211,11 +234,7 @@ func place(root *os.Root, name string, rename func() error) error {
 	if err := rename(); err != nil {
 		return errors.Join(err, root.Rename(aside, name))
 	}
-	if err := root.RemoveAll(aside); err != nil {
-		return err
-	}
-	_ = root.Remove(incoming)
-	return nil
+	return root.RemoveAll(aside)
 }
 
 // checkParents makes the directories above name and refuses a symbolic link

@@ -48,7 +48,9 @@ func TestDeviceVariables(t *testing.T) {
 		{"AMD", []inventory.GPU{amd0}, []string{"0"}, map[string]string{"HIP_VISIBLE_DEVICES": "0"}},
 		{"AMD, none given", []inventory.GPU{amd0}, nil, map[string]string{"HIP_VISIBLE_DEVICES": "-1"}},
 		{
-			"both makers, one given", []inventory.GPU{nvidia0, amd0}, []string{"0"},
+			"both makers, one given",
+			[]inventory.GPU{nvidia0, amd0},
+			[]string{"0"},
 			map[string]string{"CUDA_VISIBLE_DEVICES": "", "CUDA_DEVICE_ORDER": "PCI_BUS_ID", "HIP_VISIBLE_DEVICES": "0"},
 		},
 	} {

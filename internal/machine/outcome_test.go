@@ -30,90 +30,111 @@ func TestObservation(t *testing.T) {
 		want backends.Observation
 	}{
 		{
-			"process: nothing there", evidence{form: process, sup: supervise.Status{Phase: supervise.Absent}},
+			"process: nothing there",
+			evidence{form: process, sup: supervise.Status{Phase: supervise.Absent}},
 			backends.Observation{Phase: backends.Absent},
 		},
 		{
-			"process: running", evidence{form: process, sup: supervise.Status{Phase: supervise.Running, Node: "n"}},
+			"process: running",
+			evidence{form: process, sup: supervise.Status{Phase: supervise.Running, Node: "n"}},
 			backends.Observation{Phase: backends.Running, Node: "n"},
 		},
 		{
-			"process: completed", evidence{form: process, sup: exited(0, supervise.Status{})},
+			"process: completed",
+			evidence{form: process, sup: exited(0, supervise.Status{})},
 			backends.Observation{Phase: backends.Ended, Outcome: run.OutcomeCompleted, ExitCode: number(0)},
 		},
 		{
-			"process: failed", evidence{form: process, sup: exited(137, supervise.Status{})},
+			"process: failed",
+			evidence{form: process, sup: exited(137, supervise.Status{})},
 			backends.Observation{Phase: backends.Ended, Outcome: run.OutcomeScriptFailed, ExitCode: number(137)},
 		},
 		{
-			"process: by a signal", evidence{form: process, sup: exited(139, supervise.Status{Signal: "SIGSEGV"})},
+			"process: by a signal",
+			evidence{form: process, sup: exited(139, supervise.Status{Signal: "SIGSEGV"})},
 			backends.Observation{Phase: backends.Ended, Outcome: run.OutcomeScriptFailed, ExitCode: number(139), Signal: "SIGSEGV"},
 		},
 		{
-			"process: timed out, ending well", evidence{form: process, sup: exited(0, supervise.Status{Cause: supervise.TimedOut})},
+			"process: timed out, ending well",
+			evidence{form: process, sup: exited(0, supervise.Status{Cause: supervise.TimedOut})},
 			backends.Observation{Phase: backends.Ended, Outcome: run.OutcomeTimedOut, ExitCode: number(0)},
 		},
 		{
-			"process: stopped", evidence{form: process, sup: exited(143, supervise.Status{Cause: supervise.Stopped, Signal: "SIGTERM"})},
+			"process: stopped",
+			evidence{form: process, sup: exited(143, supervise.Status{Cause: supervise.Stopped, Signal: "SIGTERM"})},
 			backends.Observation{Phase: backends.Ended, Outcome: run.OutcomeCanceled, ExitCode: number(143), Signal: "SIGTERM"},
 		},
 		{
-			"process: out of memory", evidence{form: process, sup: exited(137, supervise.Status{Cause: supervise.OutOfMemory, Signal: "SIGKILL"})},
+			"process: out of memory",
+			evidence{form: process, sup: exited(137, supervise.Status{Cause: supervise.OutOfMemory, Signal: "SIGKILL"})},
 			backends.Observation{Phase: backends.Ended, Outcome: run.OutcomeOutOfMemory, ExitCode: number(137), Signal: "SIGKILL"},
 		},
 		{
-			"process: not started", evidence{form: process, sup: exited(127, supervise.Status{Cause: supervise.NotStarted, Message: "python3: no such program"})},
+			"process: not started",
+			evidence{form: process, sup: exited(127, supervise.Status{Cause: supervise.NotStarted, Message: "python3: no such program"})},
 			backends.Observation{Phase: backends.Ended, Outcome: run.OutcomeEnvironmentFailed, Reason: "python3: no such program"},
 		},
 		{
-			"process: the machine was going down", evidence{form: process, sup: exited(143, supervise.Status{Terminated: true, Signal: "SIGTERM"})},
+			"process: the machine was going down",
+			evidence{form: process, sup: exited(143, supervise.Status{Terminated: true, Signal: "SIGTERM"})},
 			backends.Observation{
 				Phase: backends.Ended, Outcome: run.OutcomeNodeLost, ExitCode: number(143), Signal: "SIGTERM",
 				Reason: "the machine was being shut down, or somebody ended what ran on it",
 			},
 		},
 		{
-			"process: going down, and it completed", evidence{form: process, sup: exited(0, supervise.Status{Terminated: true})},
+			"process: going down, and it completed",
+			evidence{form: process, sup: exited(0, supervise.Status{Terminated: true})},
 			backends.Observation{Phase: backends.Ended, Outcome: run.OutcomeCompleted, ExitCode: number(0)},
 		},
 		{
-			"process: lost by a reboot", evidence{form: process, sup: supervise.Status{Phase: supervise.Lost, Rebooted: true, Message: "started anew"}},
+			"process: lost by a reboot",
+			evidence{form: process, sup: supervise.Status{Phase: supervise.Lost, Rebooted: true, Message: "started anew"}},
 			backends.Observation{Phase: backends.Ended, Outcome: run.OutcomeNodeLost, Reason: "started anew"},
 		},
 		{
-			"process: lost", evidence{form: process, sup: supervise.Status{Phase: supervise.Lost, Message: "nothing says how"}},
+			"process: lost",
+			evidence{form: process, sup: supervise.Status{Phase: supervise.Lost, Message: "nothing says how"}},
 			backends.Observation{Phase: backends.Ended, Outcome: run.OutcomeInternalError, Reason: "nothing says how"},
 		},
 		{
-			"container: starts", evidence{form: inContainer, sup: supervise.Status{Phase: supervise.Absent}, found: true, engine: container.State{Phase: container.Running}},
+			"container: starts",
+			evidence{form: inContainer, sup: supervise.Status{Phase: supervise.Absent}, found: true, engine: container.State{Phase: container.Running}},
 			backends.Observation{Phase: backends.Pending, Reason: "its container starts"},
 		},
 		{
-			"container: engine away before it began", evidence{form: inContainer, sup: supervise.Status{Phase: supervise.Absent}, away: away},
+			"container: engine away before it began",
+			evidence{form: inContainer, sup: supervise.Status{Phase: supervise.Absent}, away: away},
 			backends.Observation{Phase: backends.Unknown, Reason: away.Error()},
 		},
 		{
-			"container: engine away while it runs", evidence{form: inContainer, sup: supervise.Status{Phase: supervise.Running}, away: away},
+			"container: engine away while it runs",
+			evidence{form: inContainer, sup: supervise.Status{Phase: supervise.Running}, away: away},
 			backends.Observation{Phase: backends.Running},
 		},
 		{
-			"container: engine away, completed", evidence{form: inContainer, sup: exited(0, supervise.Status{}), away: away},
+			"container: engine away, completed",
+			evidence{form: inContainer, sup: exited(0, supervise.Status{}), away: away},
 			backends.Observation{Phase: backends.Ended, Outcome: run.OutcomeCompleted, ExitCode: number(0)},
 		},
 		{
-			"container: engine away, failed: was it memory?", evidence{form: inContainer, sup: exited(1, supervise.Status{}), away: away},
+			"container: engine away, failed: was it memory?",
+			evidence{form: inContainer, sup: exited(1, supervise.Status{}), away: away},
 			backends.Observation{Phase: backends.Unknown, Reason: away.Error()},
 		},
 		{
-			"container: failed, engine not done with it", evidence{form: inContainer, sup: exited(1, supervise.Status{}), found: true, engine: container.State{Phase: container.Running}},
+			"container: failed, engine not done with it",
+			evidence{form: inContainer, sup: exited(1, supervise.Status{}), found: true, engine: container.State{Phase: container.Running}},
 			backends.Observation{Phase: backends.Running},
 		},
 		{
-			"container: failed", evidence{form: inContainer, sup: exited(1, supervise.Status{}), found: true, engine: container.State{Phase: container.Exited, ExitCode: 1}},
+			"container: failed",
+			evidence{form: inContainer, sup: exited(1, supervise.Status{}), found: true, engine: container.State{Phase: container.Exited, ExitCode: 1}},
 			backends.Observation{Phase: backends.Ended, Outcome: run.OutcomeScriptFailed, ExitCode: number(1)},
 		},
 		{
-			"container: failed, and gone since", evidence{form: inContainer, sup: exited(1, supervise.Status{})},
+			"container: failed, and gone since",
+			evidence{form: inContainer, sup: exited(1, supervise.Status{})},
 			backends.Observation{Phase: backends.Ended, Outcome: run.OutcomeScriptFailed, ExitCode: number(1)},
 		},
 		{
@@ -173,14 +194,16 @@ func TestObservation(t *testing.T) {
 			},
 		},
 		{
-			"container: reboot", evidence{
+			"container: reboot",
+			evidence{
 				form: inContainer, sup: supervise.Status{Phase: supervise.Lost, Rebooted: true, Message: "started anew"}, found: true,
 				engine: container.State{Phase: container.Exited, ExitCode: 255, FinishedAt: end},
 			},
 			backends.Observation{Phase: backends.Ended, Outcome: run.OutcomeNodeLost, ExitCode: number(255), EndedAt: end, Reason: "started anew"},
 		},
 		{
-			"container: removed by somebody", evidence{form: inContainer, sup: supervise.Status{Phase: supervise.Lost, Message: "nothing says how"}},
+			"container: removed by somebody",
+			evidence{form: inContainer, sup: supervise.Status{Phase: supervise.Lost, Message: "nothing says how"}},
 			backends.Observation{Phase: backends.Ended, Outcome: run.OutcomeInternalError, Reason: "nothing says how"},
 		},
 		{

@@ -200,6 +200,7 @@ func (p *Provisioner) Lock(ctx context.Context, r *environment.Resolved) (string
 			return "", fmt.Errorf("lock of environment: %w", err)
 		}
 		return string(data), nil
+	case environment.Image, environment.ImageBuild, environment.Dockerfile:
 	}
 	engine, err := p.engine(ctx)
 	if err != nil {

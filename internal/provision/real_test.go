@@ -62,6 +62,45 @@ func TestVenvWithPip(t *testing.T) {
 	}
 }
 
+// A real solver and installer under a stand-in's command line.
+func TestConda(t *testing.T) {
+	tool := testenv.Conda(t)
+	root := t.TempDir()
+	p, err := open(t.Context(), root, []string{"PATH=" + tool.BinDir + ":/usr/bin:/bin", "HOME=" + root})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { shut(t, p) })
+	r := resolve(t, environment.Spec{Python: &environment.Python{Conda: &environment.Conda{
+		Channels: []string{tool.Channel}, Dependencies: []string{"python", "runner-lib=1.0"},
+	}}}, nil)
+	var steps []string
+	made, err := p.Ensure(t.Context(), r, "", func(s backends.Step) { steps = append(steps, s.Detail) }, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(steps) == 0 {
+		t.Error("no step was told")
+	}
+	out, err := exec.Command(filepath.Join(made.PathPrepend[0], "runner-lib")).CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "1.0") {
+		t.Errorf("%q, %v", out, err)
+	}
+	lock, err := p.Lock(t.Context(), r)
+	if err != nil || !strings.Contains(lock, "runner-tool") {
+		t.Errorf("lock %q, %v", lock, err)
+	}
+	none, err := open(t.Context(), t.TempDir(), []string{"PATH=/usr/bin:/bin", "HOME=" + root})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { shut(t, none) })
+	_, err = none.Ensure(t.Context(), r, "", nil, nil)
+	if backends.OutcomeOf(err) != run.OutcomeEnvironmentFailed || !strings.Contains(backends.HintOf(err), "micromamba") {
+		t.Errorf("without conda: %v, hint %q", err, backends.HintOf(err))
+	}
+}
+
 // dockerBench is a provisioner with an engine.
 type dockerBench struct {
 	*provision.Provisioner
@@ -166,7 +205,7 @@ func TestBaseImages(t *testing.T) {
 	}
 	gpu := resolve(t, environment.Spec{Docker: &environment.Docker{Image: "gpu"}}, b.store)
 	for driver, want := range map[string]string{"": "none was found", "470.57.02": "470.57.02", "550.54.14": ""} {
-		b.Provisioner.Driver = func(context.Context) (string, error) { return driver, nil }
+		b.Driver = func(context.Context) (string, error) { return driver, nil }
 		_, err := b.Ensure(t.Context(), gpu, "", nil, nil)
 		if want == "" && err != nil || want != "" && (backends.OutcomeOf(err) != run.OutcomeEnvironmentFailed || !strings.Contains(err.Error(), want)) {
 			t.Errorf("gpu with driver %q: %v", driver, err)
