@@ -27,6 +27,9 @@ func (c *cli) finish(err error) int {
 		return 0 // whoever read our output has seen enough
 	}
 	p := server.ProblemOf(err)
+	if p.Code == server.Interrupted {
+		return p.Code.Exit() // whoever pressed Ctrl-C knows
+	}
 	for _, one := range p.All() {
 		c.renderProblem(&one)
 	}

@@ -77,10 +77,14 @@ func (l *line) broke(ctx context.Context, err error) error {
 		case <-timer.C:
 		}
 	}
-	if l.client.Revive != nil {
-		return l.client.Revive(ctx)
+	if l.client.Revive == nil {
+		return nil
 	}
-	return nil
+	err = l.client.Revive(ctx)
+	if _, ok := errors.AsType[*died](err); ok {
+		return nil // the next try finds out
+	}
+	return err
 }
 
 // unreachable gives an error of the line its meaning.

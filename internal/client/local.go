@@ -46,6 +46,7 @@ const connectTries = 10
 // Connect gives a client of an agent of our own build, which is started, or
 // put in the place of another one, as needed.
 func (l *Local) Connect(ctx context.Context) (*Client, error) {
+	var last error
 	for range connectTries {
 		info, err := l.Ask(ctx)
 		switch {
@@ -59,9 +60,13 @@ func (l *Local) Connect(ctx context.Context) (*Client, error) {
 		default:
 			err = l.Stop(ctx)
 		}
-		if err != nil {
+		if _, ok := errors.AsType[*died](err); err != nil && !ok {
 			return nil, err
 		}
+		last = err
+	}
+	if last != nil {
+		return nil, last
 	}
 	return nil, &server.Problem{
 		Code: server.Unavailable, Message: "commands of another build keep replacing the agent", Where: string(l.Home),

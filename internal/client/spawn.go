@@ -95,16 +95,22 @@ func (l *Local) awaitStarted(ctx context.Context, from *os.File) error {
 	}
 	var started Started
 	if err != nil || json.Unmarshal(line, &started) != nil {
-		return &server.Problem{
+		return &died{&server.Problem{
 			Code: server.Internal, Message: "the agent ended as it started", Where: l.Home.LogFile(),
 			Hint: "the end of that file says why",
-		}
+		}}
 	}
 	if started.Problem != nil {
 		return started.Problem
 	}
 	return nil
 }
+
+// died is an agent that ended before it could say why: somebody killed it, and
+// the next one may live.
+type died struct{ *server.Problem }
+
+func (d *died) Unwrap() error { return d.Problem }
 
 // agentEnviron leaves out what is only for this command.
 func agentEnviron(environ []string) []string {
