@@ -8,9 +8,11 @@ import (
 	"time"
 
 	"github.com/runnerml/runner/backends"
+	"github.com/runnerml/runner/environment"
 	"github.com/runnerml/runner/internal/queue"
 	"github.com/runnerml/runner/internal/run"
 	"github.com/runnerml/runner/internal/snapshot"
+	"github.com/runnerml/runner/internal/store"
 	"github.com/runnerml/runner/runconfig"
 )
 
@@ -56,6 +58,9 @@ func (c *Controller) Submit(ctx context.Context, s Submission) (_ *run.Run, crea
 			return nil, false, err
 		}
 	}
+	if err := c.register(ctx, s.Environment); err != nil {
+		return nil, false, err
+	}
 	r := c.newRun(s)
 	existing, created, err := c.store.CreateRun(ctx, r, s.RequestID, sealed)
 	if err != nil {
@@ -67,6 +72,23 @@ func (c *Controller) Submit(ctx context.Context, s Submission) (_ *run.Run, crea
 	c.metrics.Submitted(m.Totals().Bytes)
 	t.slots.wait(wantOf(r, demandOf(s.Config)))
 	return r, true, nil
+}
+
+// register keeps an environment that has a name under it, so that later specs
+// can say only the name. The newest of a name wins.
+func (c *Controller) register(ctx context.Context, env *environment.Resolved) error {
+	if env == nil || env.Name == "" {
+		return nil
+	}
+	now := c.now().UTC()
+	if known, err := c.store.EnvironmentByName(ctx, env.Name); err == nil && known.Digest == env.Digest {
+		return c.store.TouchEnvironment(ctx, env.Digest, now)
+	}
+	err := c.store.PutEnvironment(ctx, store.Environment{Name: env.Name, Digest: env.Digest, Resolved: env, CreatedAt: now, UsedAt: &now})
+	if err != nil {
+		return fmt.Errorf("register environment %s: %w", env.Name, err)
+	}
+	return nil
 }
 
 func (c *Controller) newRun(s Submission) *run.Run {

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -40,10 +39,9 @@ const logLines = 40
 // house is the world of one kill test.
 type house struct {
 	t      *testing.T
-	bin    string
+	cli    *testenv.CLI
 	home   string
 	starts string // a file per run; one line per start of its script
-	env    []string
 	engine testenv.Engine
 	kills  atomic.Int64
 	ids    map[string]bool
@@ -80,40 +78,10 @@ func TestKill(t *testing.T) {
 }
 
 func newHouse(t *testing.T, engine testenv.Engine) *house {
-	h := &house{t: t, home: t.TempDir(), starts: t.TempDir(), engine: engine, ids: map[string]bool{}}
-	h.bin = filepath.Join(t.TempDir(), "runner")
-	build := exec.Command("go", "build", "-o", h.bin, "github.com/runnerml/runner/cmd/runner")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
-	h.env = append(os.Environ(), "RUNNER_HOME="+h.home, "DOCKER_HOST="+engine.Host, "RUNNER_SERVER=", "RUNNER_AGENT_IDLE=20s")
-	t.Cleanup(func() {
-		if out, err := h.runner("agent", "stop"); err != nil {
-			t.Logf("agent stop: %v\n%s", err, out)
-		}
-		if t.Failed() {
-			if log, err := os.ReadFile(filepath.Join(h.home, "agent.log")); err == nil {
-				t.Logf("agent.log, its end:\n%s", log[max(0, len(log)-8000):])
-			}
-		}
-	})
+	h := &house{t: t, starts: t.TempDir(), engine: engine, ids: map[string]bool{}}
+	h.cli = testenv.Runner(t, "DOCKER_HOST="+engine.Host)
+	h.home = h.cli.Home
 	return h
-}
-
-// runner runs one command of the command line; the agent may die under it.
-func (h *house) runner(args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, h.bin, args...)
-	cmd.Env = h.env
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		err = fmt.Errorf("runner %s: %w\n%s", strings.Join(args, " "), err, stderr.String())
-	}
-	return string(out), err
 }
 
 func (h *house) submit(i int, f fate) string {
@@ -134,7 +102,7 @@ printf 'result of %[3]d' > outputs/result
 	if err := os.WriteFile(path, []byte(spec), 0o600); err != nil {
 		h.t.Fatal(err)
 	}
-	out, err := h.runner("submit", "--detach", path)
+	out, err := h.cli.Try("submit", "--detach", path)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -151,13 +119,13 @@ func (h *house) kill(ctx context.Context) {
 		case <-time.After(pause):
 		}
 		for _, pid := range h.processes(func(_ string, argv []string) bool {
-			return len(argv) > 1 && argv[0] == h.bin && argv[1] == "agent"
+			return len(argv) > 1 && argv[0] == h.cli.Bin && argv[1] == "agent"
 		}) {
 			if syscall.Kill(pid, syscall.SIGKILL) == nil {
 				h.kills.Add(1)
 			}
 		}
-		if _, err := h.runner("ps", "--limit", "1", "-o", "json"); err != nil {
+		if _, err := h.cli.Try("ps", "--limit", "1", "-o", "json"); err != nil {
 			h.t.Error(err)
 			return
 		}
@@ -190,7 +158,7 @@ func (h *house) waitAll(want map[string]fate) {
 	h.t.Helper()
 	deadline := time.Now().Add(time.Duration(60+5*len(want)) * time.Second)
 	for {
-		out, err := h.runner("ps", "--all", "-o", "json")
+		out, err := h.cli.Try("ps", "--all", "-o", "json")
 		if err != nil {
 			h.t.Fatal(err)
 		}
@@ -220,7 +188,7 @@ func (h *house) waitAll(want map[string]fate) {
 // check looks at one ended run.
 func (h *house) check(id string, f fate) {
 	h.t.Helper()
-	out, err := h.runner("show", id, "-o", "json")
+	out, err := h.cli.Try("show", id, "-o", "json")
 	if err != nil {
 		h.t.Error(err)
 		return
@@ -240,7 +208,7 @@ func (h *house) check(id string, f fate) {
 	for i := range logLines {
 		fmt.Fprintf(&want, "line %d\n", i+1)
 	}
-	if log, err := h.runner("logs", id); err != nil || !strings.HasPrefix(log, want.String()) {
+	if log, err := h.cli.Try("logs", id); err != nil || !strings.HasPrefix(log, want.String()) {
 		h.t.Errorf("log of %s is not complete (%v):\n%s", id, err, log)
 	}
 	result := filepath.Join(h.home, "runs", id, "attempts", "1", "outputs", "result")
@@ -269,7 +237,7 @@ func (h *house) checkNothingIsLeft() {
 func (h *house) leftovers() []string {
 	var left []string
 	for _, pid := range h.processes(func(_ string, argv []string) bool {
-		return len(argv) < 2 || argv[0] != h.bin || argv[1] != "agent"
+		return len(argv) < 2 || argv[0] != h.cli.Bin || argv[1] != "agent"
 	}) {
 		cmdline, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 		left = append(left, fmt.Sprintf("process %d %q", pid, cmdline))

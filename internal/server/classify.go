@@ -63,6 +63,22 @@ func isAsked(err error, p *Problem) bool {
 		p.Code, p.Message = NotFound, e.Error()
 		return true
 	}
+	if e, ok := errors.AsType[*controller.NoOutputError](err); ok {
+		p.Code, p.Message, p.Hint = NotFound, e.Error(), "runner outputs "+e.Run+" lists what it left"
+		return true
+	}
+	if e, ok := errors.AsType[*controller.UnknownEnvironmentError](err); ok {
+		slices.Sort(e.Known)
+		p.Code, p.Message, p.Hint = NotFound, e.Error(), "runner environment list shows those that are there"
+		if len(e.Known) > 0 {
+			p.Hint = "known environments: " + strings.Join(e.Known, ", ")
+		}
+		return true
+	}
+	if errors.Is(err, controller.ErrKeepsNone) {
+		p.Code = Invalid
+		return true
+	}
 	return false
 }
 
