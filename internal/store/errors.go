@@ -12,9 +12,9 @@ import (
 // ErrClosed is returned by every call after Close.
 var ErrClosed = errors.New("the store is closed")
 
-// NotFoundError says that there is no such run or environment.
+// NotFoundError says that there is no such run, environment or target.
 type NotFoundError struct {
-	// Kind is "run" or "environment".
+	// Kind is "run", "environment" or "compute target".
 	Kind string
 	// Name is what was asked for: an id, a prefix, a name.
 	Name string
@@ -30,6 +30,7 @@ func (e *NotFoundError) Error() string {
 const (
 	kindRun         = "run"
 	kindEnvironment = "environment"
+	kindTarget      = "compute target"
 )
 
 // AmbiguousError says that a prefix fits more than one run.

@@ -35,7 +35,8 @@ func newestSchema(t *testing.T) int {
 }
 
 // fillFixture writes what every fixture holds: a run on its second attempt,
-// with secrets and a lock, one that ended, and an environment.
+// with secrets and a lock, one that ended, an environment, and (from schema 2
+// on) a target with a secret.
 func fillFixture(t *testing.T, s *store.Store) {
 	t.Helper()
 	r, _, err := s.CreateRun(t.Context(), newRun("iris-0000000001"), "request-1", map[string][]byte{"TOKEN": []byte("sealed")})
@@ -51,10 +52,13 @@ func fillFixture(t *testing.T, s *store.Store) {
 	if err := s.PutEnvironment(t.Context(), store.Environment{Name: "sk", Digest: "sha256:bb", CreatedAt: start}); err != nil {
 		t.Fatal(err)
 	}
+	if err := s.AddTarget(t.Context(), gpubox()); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // checkFixture sees that all of it is there, and can go on.
-func checkFixture(t *testing.T, s *store.Store) {
+func checkFixture(t *testing.T, s *store.Store, schema int) {
 	t.Helper()
 	ctx := t.Context()
 	want := newRun("iris-0000000001")
@@ -80,11 +84,21 @@ func checkFixture(t *testing.T, s *store.Store) {
 	if r, err := s.Run(ctx, "iris-0000000002"); err != nil || r.State != run.Completed {
 		t.Error(r, err)
 	}
+	targets := []store.Target{}
+	if schema >= schemaWithTargets {
+		targets = append(targets, gpubox())
+	}
+	if got, err := s.Targets(ctx); err != nil || !cmp.Equal(targets, got) {
+		t.Error(cmp.Diff(targets, got), err)
+	}
 	update(t, s, want.ID, withAttempt(run.Starting))
 	if events, err := s.Events(ctx, want.ID, 0); len(events) != 3 || err != nil {
 		t.Error(events, err)
 	}
 }
+
+// schemaWithTargets is the first that knows attached targets.
+const schemaWithTargets = 2
 
 // TestMigrations opens a database of every version there ever was. Whoever
 // adds a migration adds its fixture.
@@ -112,7 +126,7 @@ func TestMigrations(t *testing.T) {
 			if err := os.WriteFile(path, db, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			checkFixture(t, openAt(t, path))
+			checkFixture(t, openAt(t, path), n)
 			if got := pragma(t, path, "user_version"); got != newest {
 				t.Errorf("schema %d after opening, want %d", got, newest)
 			}
