@@ -21,6 +21,7 @@ import (
 func (s *submitting) follow(ctx context.Context, c *client.Client, r *run.Run) error {
 	f := &follower{cli: s.cli, lines: s.lines, id: r.ID}
 	f.queued.Store(true)
+	f.spoke = s.now() // a short preparation needs no words
 	asking, enough := context.WithCancel(ctx)
 	var asked sync.WaitGroup
 	asked.Go(func() { f.sayWhyItWaits(asking, c) })
@@ -54,7 +55,13 @@ type follower struct {
 	id     string
 	step   string
 	queued atomic.Bool
+	detail string    // of a step, that was said last
+	spoke  time.Time // when that was
 }
+
+// speakEvery keeps the lines about a long preparation few where there is no
+// terminal for progress bars.
+const speakEvery = 5 * time.Second
 
 // A run that waits is asked why: soon, and then now and again.
 const (
@@ -114,6 +121,10 @@ func (f *follower) progress(p *controller.Progress) {
 		f.lines.drop(f.step)
 	}
 	f.step = p.Step
+	if now := f.now(); !f.lines.enabled && p.Detail != f.detail && now.Sub(f.spoke) >= speakEvery {
+		f.detail, f.spoke = p.Detail, now
+		f.linef("%s %s", p.Step, tidyLine(p.Detail))
+	}
 	f.lines.show(p.Step, p.Detail, p.Done, p.Total, p.Unit)
 }
 

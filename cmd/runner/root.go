@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/runnerml/runner/internal/server"
@@ -105,7 +104,22 @@ func flagProblem(cmd *cobra.Command, err error) error {
 		}
 		return server.Wrong("unknown flag "+dashes+given, cmd.CommandPath(), hint)
 	}
-	return server.Wrong(strings.TrimPrefix(err.Error(), "pflag: "), cmd.CommandPath(), "")
+	if wrong, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		return server.Wrong(fmt.Sprintf("--%s: %s", wrong.GetFlag().Name, wrongValue(wrong)), cmd.CommandPath(), "")
+	}
+	return server.Wrong(err.Error(), cmd.CommandPath(), "")
+}
+
+// wrongValue says what is wrong with a flag's value.
+func wrongValue(wrong *pflag.InvalidValueError) string {
+	switch wrong.GetFlag().Value.Type() {
+	case "int":
+		return fmt.Sprintf("%q is no whole number", wrong.GetValue())
+	case "bool":
+		return fmt.Sprintf("%q is neither true nor false", wrong.GetValue())
+	default:
+		return fmt.Sprintf("%q: %v", wrong.GetValue(), wrong.Unwrap())
+	}
 }
 
 // wants checks the number of arguments; most below zero means any number.
