@@ -1,15 +1,13 @@
 package backendtest
 
 import (
-	"bufio"
-	"context"
 	"encoding/json"
 	"os"
-	"os/exec"
 	"strconv"
 	"strings"
-	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/runnerml/runner/backends"
 	"github.com/runnerml/runner/internal/run"
@@ -21,6 +19,7 @@ func lostCases() []Case {
 		{"lost/agent killed", agentKilled},
 		{"lost/agent killed while starting", agentKilledWhileStarting},
 		{"lost/agent killed while preparing", agentKilledWhilePreparing},
+		{"lost/agent killed while collecting", agentKilledWhileCollecting},
 		{"lost/vanished", vanished},
 		{"lost/cut off", cutOff},
 	}
@@ -41,104 +40,6 @@ func agentRestarted(w *world) {
 	if got := w.content(w.collect(ref), "outputs/result"); got != "result\n" {
 		w.Errorf("result %q", got)
 	}
-}
-
-// childVariable tells the copy of the test binary what to do; its standard
-// input holds the attempt.
-const childVariable = "RUNNER_BACKENDTEST_CHILD"
-
-// RunChild is to be called first in TestMain of a backend's tests. In a copy of
-// the test binary that the suite started it opens the backend, prepares and
-// starts the attempt, says its handle and waits to be killed: it does not
-// return then.
-func RunChild(open func() (backends.Backend, error)) {
-	if os.Getenv(childVariable) == "" {
-		return
-	}
-	if err := child(open); err != nil {
-		_, _ = os.Stderr.WriteString("child: " + err.Error() + "\n")
-		os.Exit(1)
-	}
-	os.Exit(0)
-}
-
-func child(open func() (backends.Backend, error)) error {
-	var a backends.Attempt
-	in := json.NewDecoder(os.Stdin)
-	if err := in.Decode(&a); err != nil {
-		return err
-	}
-	b, err := open()
-	if err != nil {
-		return err
-	}
-	ctx := context.Background() // it is killed from outside
-	if err := b.Prepare(ctx, a, nil); err != nil {
-		return err
-	}
-	if _, err := os.Stdout.WriteString("prepared\n"); err != nil {
-		return err
-	}
-	handle, err := b.Start(ctx, a)
-	if err != nil {
-		return err
-	}
-	if err := json.NewEncoder(os.Stdout).Encode(handle); err != nil {
-		return err
-	}
-	_, _ = in.Token() // until we are killed, or whoever started us has gone
-	return nil
-}
-
-// agent is a process of its own that prepares and starts an attempt.
-type agent struct {
-	w   *world
-	cmd *exec.Cmd
-	out *bufio.Reader
-}
-
-func (w *world) agent(a backends.Attempt) *agent {
-	w.Helper()
-	if w.target.Child == nil {
-		w.Skip("this target cannot be opened from a process of its own")
-	}
-	self, err := os.Executable()
-	w.must(err)
-	cmd := exec.Command(self, "-test.run=^$")
-	cmd.Env = append(append(os.Environ(), w.target.Child...), childVariable+"=1")
-	cmd.Stderr = testWriter{w}
-	in, err := cmd.StdinPipe()
-	w.must(err)
-	out, err := cmd.StdoutPipe()
-	w.must(err)
-	w.must(cmd.Start())
-	w.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	w.must(json.NewEncoder(in).Encode(a))
-	return &agent{w: w, cmd: cmd, out: bufio.NewReader(out)}
-}
-
-func (g *agent) line() string {
-	g.w.Helper()
-	line, err := g.out.ReadString('\n')
-	g.w.must(err)
-	return strings.TrimSpace(line)
-}
-
-// kill ends it as kill -9 does, together with nothing else.
-func (g *agent) kill() {
-	g.w.Helper()
-	g.w.must(g.cmd.Process.Kill())
-	_ = g.cmd.Wait()
-}
-
-type testWriter struct{ t testing.TB }
-
-func (t testWriter) Write(p []byte) (int, error) {
-	t.t.Logf("%s", p)
-	return len(p), nil
 }
 
 func agentKilled(w *world) {
@@ -195,6 +96,45 @@ func agentKilledWhilePreparing(w *world) {
 		w.expect(o, run.OutcomeCompleted, 0, "")
 		if got := strings.Fields(w.log(ref)); len(got) != 2 || got[0] != "400" || got[1] != "3200000" {
 			w.Errorf("after %d spins: %q", spins, got)
+		}
+	}
+}
+
+// agentKilledWhileCollecting: whatever it had reached, the next one brings
+// everything home once and leaves nothing behind.
+func agentKilledWhileCollecting(w *world) {
+	if w.target.Home == nil {
+		w.Skip("this target has no home that two agents share")
+	}
+	snapshot := w.snapshot(files{"f": "x"})
+	for _, spins := range []int{0, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 64_000, 1_000_000} {
+		a := w.attempt(`for i in 1 2 3 4 5 6 7 8 9; do mkdir "outputs/d$i"; echo "$i" >"outputs/d$i/f"; done; ln -s /etc outputs/etc
+			echo own >logs/std_log.txt; echo train >logs/train.log; echo said`, func(a *backends.Attempt) { a.Snapshot = snapshot })
+		home := w.home(a.Ref())
+		g := w.agent(a, homeVariable+"="+home.Path())
+		for range 3 { // prepared, its handle, ended
+			g.line()
+		}
+		for range spins { // a pause of no fixed length
+			_ = os.Getppid()
+		}
+		g.kill()
+		w.must(w.backend.Collect(w.context(), a.Ref(), home))
+		w.must(w.backend.Release(w.context(), a.Ref()))
+		w.gone(a.Ref())
+		want := []string{"logs/not_collected.txt", "logs/std_log.script.txt", "logs/std_log.txt", "logs/train.log"}
+		for i := 1; i <= 9; i++ {
+			want = append(want, "outputs/d"+strconv.Itoa(i)+"/f")
+		}
+		if diff := cmp.Diff(want, w.listing(home)); diff != "" {
+			w.Errorf("after %d spins: %s", spins, diff)
+		}
+		for name, content := range map[string]string{
+			"logs/std_log.txt": "said\n", "logs/std_log.script.txt": "own\n", "logs/train.log": "train\n", "outputs/d9/f": "9\n",
+		} {
+			if got := w.content(home, name); got != content {
+				w.Errorf("after %d spins: %s = %q", spins, name, got)
+			}
 		}
 	}
 }

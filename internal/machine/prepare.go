@@ -42,9 +42,19 @@ func (m *Machine) prepare(ctx context.Context, a backends.Attempt, progress back
 			return err
 		}
 	}
-	r := &record{Run: a.Run, Number: a.Number, Form: formOf(a.Environment)}
+	r := &record{Run: a.Run, Number: a.Number, Form: formOf(a.Environment), Snapshot: a.Snapshot, BootID: m.platform.BootID}
 	if a.Environment != nil {
 		r.Environment = a.Environment.Digest
+	}
+	before, err := m.readRecord(ctx, at)
+	if err != nil {
+		return err
+	}
+	if before != nil && before.Prepared && before.Form == r.Form && before.Environment == r.Environment &&
+		before.Snapshot == r.Snapshot && before.BootID == r.BootID {
+		// What it works in stays as it is: somebody may just be starting it.
+		// Only the environment may have been removed since.
+		return m.ensure(ctx, a, at, before, progress)
 	}
 	if err := m.writeRecord(ctx, at, r); err != nil {
 		return err

@@ -43,6 +43,10 @@ type record struct {
 	Number      int    `json:"number"`
 	Form        form   `json:"form"`
 	Environment string `json:"environment,omitempty"`
+	Snapshot    string `json:"snapshot"`
+	// BootID of the host when it was prepared: a power failure may have cost
+	// what was not yet on its disk.
+	BootID string `json:"boot_id,omitempty"`
 	// Prepared: all below is known and work/ is whole.
 	Prepared    bool              `json:"prepared"`
 	Image       string            `json:"image,omitempty"`
