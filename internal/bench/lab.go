@@ -47,8 +47,8 @@ func openLab(ctx context.Context, quick bool, progress io.Writer) (_ *lab, err e
 	l.environ = append(l.environ, "PATH="+filepath.Dir(l.python)+string(os.PathListSeparator)+os.Getenv("PATH"))
 	l.runner = filepath.Join(l.dir, "runner")
 	l.sayf("building runner ...")
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", l.runner,
-		"github.com/runnerml/runner/cmd/runner")
+	// With its symbols, so that a profile taken meanwhile has names.
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", l.runner, "github.com/runnerml/runner/cmd/runner")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("build runner: %w\n%s", err, out)
