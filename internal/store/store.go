@@ -32,9 +32,8 @@ type Store struct {
 	readD  *sql.DB
 	feed   *feed
 
-	mu    sync.Mutex
-	reads map[string]*sql.Stmt
-	done  bool
+	mu   sync.Mutex
+	done bool
 }
 
 // Open opens the database at path, or makes it, and brings its schema up to
@@ -44,7 +43,7 @@ func Open(ctx context.Context, path string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
-	s := &Store{path: path, reads: map[string]*sql.Stmt{}, feed: newFeed()}
+	s := &Store{path: path, feed: newFeed()}
 	if err := s.open(ctx); err != nil {
 		return nil, fmt.Errorf("open the database: %w", s.explain(err))
 	}
@@ -114,39 +113,16 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.done = true
-	stmts := s.reads
-	s.reads = nil
 	s.mu.Unlock()
 
 	errs := []error{s.w.stop()}
 	s.feed.close()
-	for _, st := range stmts {
-		errs = append(errs, st.Close())
-	}
 	// The writer last: closing the last connection checkpoints the WAL.
 	errs = append(errs, s.readD.Close(), s.writeD.Close())
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("close the database: %w", err)
 	}
 	return nil
-}
-
-// stmt returns the read statement for text, prepared once.
-func (s *Store) stmt(ctx context.Context, text string) (*sql.Stmt, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.done {
-		return nil, ErrClosed
-	}
-	if st := s.reads[text]; st != nil {
-		return st, nil
-	}
-	st, err := s.readD.PrepareContext(ctx, text)
-	if err != nil {
-		return nil, err
-	}
-	s.reads[text] = st
-	return st, nil
 }
 
 // read runs f in a read transaction: all it sees is of one moment.
@@ -162,7 +138,7 @@ func (s *Store) read(ctx context.Context, f func(querier) error) error {
 		return s.explain(err)
 	}
 	defer func() { _ = tx.Rollback() }() // nothing was written; a cut context has ended it already
-	return s.explain(f(readTx{s, tx}))
+	return s.explain(f(readTx{tx}))
 }
 
 // querier runs a statement that gives rows.
@@ -170,17 +146,12 @@ type querier interface {
 	query(ctx context.Context, text string, args ...any) (*sql.Rows, error)
 }
 
-type readTx struct {
-	s  *Store
-	tx *sql.Tx
-}
+type readTx struct{ tx *sql.Tx }
 
+// query prepares anew each time: a statement kept for the pool would have to be
+// prepared on a connection of its own, which readers that hold one wait for.
 func (t readTx) query(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
-	st, err := t.s.stmt(ctx, text)
-	if err != nil {
-		return nil, err
-	}
-	return t.tx.StmtContext(ctx, st).QueryContext(ctx, args...)
+	return t.tx.QueryContext(ctx, text, args...)
 }
 
 // each calls scan for every row of a query.
