@@ -6,6 +6,10 @@ import (
 	"github.com/runnerml/runner/internal/run"
 )
 
+// ErrAgentEnds is the cause of the contexts that end because the agent does,
+// not because anybody wants less: what outlives the agent is then left alone.
+var ErrAgentEnds = errors.New("the agent ends")
+
 // Failure is an error that says how the attempt it stopped ends, and what a
 // person can do. A plain error from a backend counts as an internal error.
 type Failure struct {

@@ -61,7 +61,9 @@ func (f *flights) do(ctx context.Context, key string, l *listener, work func(ctx
 		case <-one.done:
 			return one.err
 		case <-ctx.Done():
-			one.leave(l)
+			if !errors.Is(context.Cause(ctx), backends.ErrAgentEnds) { // else close lets go of the build
+				one.leave(l)
+			}
 			return ctx.Err()
 		}
 	}

@@ -296,6 +296,39 @@ func TestFollowAfterKill(t *testing.T) {
 	}
 }
 
+// The agent ends by itself while it makes an environment: the build goes on,
+// and the next agent follows it.
+func TestAgentEndsWhileItMakesOne(t *testing.T) {
+	b := newBench(t)
+	b.tool.set(t, "hold", true)
+	ctx, end := context.WithCancelCause(t.Context())
+	done := make(chan error)
+	go func() {
+		_, err := b.Ensure(ctx, venv(), "", nil, nil)
+		done <- err
+	}()
+	b.eventually("the build to begin", func() bool { return b.tool.count() > 0 })
+	end(backends.ErrAgentEnds)
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("the one who waited: %v", err)
+	}
+	b.Close()
+	b.reopen()
+	w := b.want(venv())
+	b.eventually("the next one to follow", func() bool {
+		_, log := w.heard()
+		return strings.Contains(log, "tool output: making")
+	})
+	b.tool.set(t, "hold", false)
+	<-w.done
+	if w.err != nil {
+		t.Fatal(w.err)
+	}
+	if n := b.tool.count(); n != 1 {
+		t.Errorf("made %d times", n)
+	}
+}
+
 func TestCancel(t *testing.T) {
 	b := newBench(t)
 	b.tool.set(t, "hold", true)
