@@ -95,7 +95,7 @@ func (l *logReader) begin(r *run.Run) error {
 	}
 	var err error
 	if f, _ := l.openArtifact(); f != nil {
-		l.offset, err = placeIn(f, l.q.Tail)
+		l.offset, err = supervise.TailOffset(f, l.q.Tail)
 		f.Close()
 		if err == nil && !l.q.Since.IsZero() {
 			var at int64

@@ -59,9 +59,6 @@ func (m *Machine) LogOffset(ctx context.Context, ref backends.Ref, node, tail in
 	return max(from, at), nil
 }
 
-// tailBlock is how much is read at once, from the end backwards.
-const tailBlock = 64 << 10
-
 // tailOffset is where the last lines of a file begin.
 func (m *Machine) tailOffset(ctx context.Context, name string, lines int) (int64, error) {
 	f, err := m.host.Open(ctx, name)
@@ -72,33 +69,5 @@ func (m *Machine) tailOffset(ctx context.Context, name string, lines int) (int64
 		return 0, err
 	}
 	defer func() { _ = f.Close() }() // only read
-	end, err := f.Seek(0, io.SeekEnd)
-	if err != nil {
-		return 0, err
-	}
-	if lines == 0 {
-		return end, nil
-	}
-	buffer := make([]byte, tailBlock)
-	found := 0
-	for at := end; at > 0; {
-		size := min(at, tailBlock)
-		at -= size
-		if _, err := f.Seek(at, io.SeekStart); err != nil {
-			return 0, err
-		}
-		block := buffer[:size]
-		if _, err := io.ReadFull(f, block); err != nil {
-			return 0, err
-		}
-		if at+size == end && block[size-1] == '\n' {
-			block = block[:size-1] // it ends the last line and begins none
-		}
-		for i := bytes.LastIndexByte(block, '\n'); i >= 0; i = bytes.LastIndexByte(block[:i], '\n') {
-			if found++; found == lines {
-				return at + int64(i) + 1, nil
-			}
-		}
-	}
-	return 0, nil
+	return supervise.TailOffset(f, lines)
 }
