@@ -15,6 +15,7 @@ func benchDocker(ctx context.Context, l *lab) (rows []row, err error) {
 	if err != nil {
 		return nil, err
 	}
+	defer func() { err = errors.Join(err, l.sweep(ctx, engine)) }()
 	dir, err := l.source(map[string]string{
 		"train.py": trainScript,
 		"job.yaml": fmt.Sprintf("script: train.py\nenvironment: {docker: {image: %q}}\n", engine.Base),
@@ -36,7 +37,7 @@ func benchDocker(ctx context.Context, l *lab) (rows []row, err error) {
 			return stopwatch(cmd, trainFirstLine)
 		},
 		func() (timing, error) {
-			return stopwatch(engine.Command(ctx, "run", "--rm", "-v", dir+":/src", "-w", "/src",
+			return stopwatch(engine.Command(ctx, "run", "--rm", "--label", l.label(), "-v", dir+":/src", "-w", "/src",
 				engine.Base, "python3", "train.py"), trainFirstLine)
 		})
 	if err != nil {
@@ -52,4 +53,18 @@ func benchDocker(ctx context.Context, l *lab) (rows []row, err error) {
 
 func dockerSettings(engine testenv.Engine) string {
 	return fmt.Sprintf("docker_socket: %q\n", strings.TrimPrefix(engine.Host, "unix://"))
+}
+
+// label is on every container that the benches themselves make.
+func (l *lab) label() string { return "runner-bench=" + l.dir }
+
+// sweep removes containers that an interrupted docker command left behind.
+func (l *lab) sweep(ctx context.Context, engine testenv.Engine) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+	defer cancel()
+	left, err := answer(engine.Command(ctx, "ps", "--all", "--quiet", "--filter", "label="+l.label()))
+	if err != nil || left == "" {
+		return err
+	}
+	return quietly(engine.Command(ctx, append([]string{"rm", "--force", "--volumes"}, strings.Fields(left)...)...))
 }

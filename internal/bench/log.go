@@ -47,11 +47,11 @@ func benchLog(ctx context.Context, l *lab) (rows []row, err error) {
 	if err != nil {
 		return nil, err
 	}
-	container, err := writtenByContainer(ctx, engine, dir, part)
+	defer func() { err = errors.Join(err, l.sweep(ctx, engine)) }()
+	container, err := l.writtenByContainer(ctx, engine, dir, part)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, container.remove(ctx)) }()
 	h, err := l.newHome(ctx, 0, "")
 	if err != nil {
 		return nil, err
@@ -149,23 +149,17 @@ func (h *home) writtenByRun(ctx context.Context, dir string, size int64) (string
 
 // container is one that has ended and keeps its log.
 type container struct {
-	engine testenv.Engine
-	id     string
-	wrote  time.Duration
+	id    string
+	wrote time.Duration
 }
 
-func writtenByContainer(ctx context.Context, engine testenv.Engine, dir string, size int64) (_ *container, err error) {
-	id, err := answer(engine.Command(ctx, "create", "--log-driver", "json-file",
+func (l *lab) writtenByContainer(ctx context.Context, engine testenv.Engine, dir string, size int64) (*container, error) {
+	id, err := answer(engine.Command(ctx, "create", "--label", l.label(), "--log-driver", "json-file",
 		"-v", dir+":/src:ro", "-w", "/src", engine.Base, "python3", "write.py", fmt.Sprint(size)))
 	if err != nil {
 		return nil, err
 	}
-	c := &container{engine: engine, id: id}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, c.remove(ctx))
-		}
-	}()
+	c := &container{id: id}
 	if err := quietly(engine.Command(ctx, "start", c.id)); err != nil {
 		return nil, err
 	}
@@ -191,12 +185,6 @@ func writtenByContainer(ctx context.Context, engine testenv.Engine, dir string, 
 	}
 	c.wrote = ended.Sub(began)
 	return c, nil
-}
-
-func (c *container) remove(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
-	defer cancel()
-	return quietly(c.engine.Command(ctx, "rm", "--force", "--volumes", c.id))
 }
 
 // isWhole says whether a command writes exactly so many bytes.
