@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/runnerml/runner/backends"
+	"github.com/runnerml/runner/internal/compute"
 	"github.com/runnerml/runner/internal/run"
 	"github.com/runnerml/runner/internal/snapshot"
 	"github.com/runnerml/runner/internal/store"
@@ -28,8 +29,10 @@ type Options struct {
 	Home      string
 	Store     *store.Store
 	Snapshots *snapshot.Store
-	// Backends by the names of their targets.
+	// Backends of the targets that are built in, by their names.
 	Backends map[string]backends.Backend
+	// Machines reaches attached targets; nil: none can be attached.
+	Machines *compute.Machines
 	Metrics  *metrics.Metrics
 	// Logger; default: slog.Default().
 	Logger *slog.Logger
@@ -50,22 +53,18 @@ type Controller struct {
 	unreachableLimit time.Duration
 	sealer           *sealer
 	live             *liveBoard
-	targets          map[string]*target
+	machines         *compute.Machines
+	attaching        sync.Mutex // one target at a time comes or goes
+
+	tmu     sync.RWMutex
+	targets map[string]*target // see targets.go
 
 	ctx    context.Context //nolint:containedctx // the life of the controller's own goroutines, ended by Close
-	cancel context.CancelFunc
+	cancel context.CancelCauseFunc
 	group  sync.WaitGroup
 
 	mu      sync.Mutex
 	drivers map[string]*driver
-}
-
-// target is a compute target as the controller keeps it.
-type target struct {
-	name     string
-	backend  backends.Backend
-	slots    *slots
-	observer *observer
 }
 
 // New makes a controller that does nothing yet.
@@ -86,10 +85,11 @@ func New(o Options) (*Controller, error) {
 	c := &Controller{
 		home: o.Home, store: o.Store, snapshots: o.Snapshots, metrics: o.Metrics, log: o.Logger, now: o.Now,
 		unreachableLimit: o.UnreachableLimit, sealer: s, live: newLiveBoard(),
-		targets: map[string]*target{}, drivers: map[string]*driver{},
+		machines: o.Machines, targets: map[string]*target{}, drivers: map[string]*driver{},
 	}
+	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	for name, b := range o.Backends {
-		c.targets[name] = &target{name: name, backend: b, slots: newSlots(), observer: newObserver(b, o.Logger.With("target", name))}
+		c.targets[name] = c.newTarget(name, b, newSlots())
 	}
 	return c, nil
 }
@@ -97,7 +97,6 @@ func New(o Options) (*Controller, error) {
 // Start picks everything up where the store says it is and begins to work. It
 // returns once all unfinished runs are known; Close ends what it began.
 func (c *Controller) Start(ctx context.Context) error {
-	c.ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	active, err := c.store.Active(ctx)
 	if err != nil {
 		return fmt.Errorf("read unfinished runs: %w", err)
@@ -107,6 +106,9 @@ func (c *Controller) Start(ctx context.Context) error {
 			return fmt.Errorf("size of target %s: %w", t.name, err)
 		}
 	}
+	if err := c.loadTargets(ctx); err != nil {
+		return err
+	}
 	demands, err := c.store.Demands(ctx)
 	if err != nil {
 		return fmt.Errorf("read what unfinished runs ask for: %w", err)
@@ -114,15 +116,14 @@ func (c *Controller) Start(ctx context.Context) error {
 	for i := range active {
 		c.pickUp(&active[i], demands[active[i].ID])
 	}
-	for _, t := range c.targets {
-		c.group.Go(func() { t.observer.run(c.ctx) })
-		c.group.Go(func() { c.keepQueue(t) })
-		c.group.Go(func() { c.sweep(t) })
+	for _, t := range c.allTargets() {
+		c.begin(t)
 	}
 	return nil
 }
 
-// pickUp puts an unfinished run where its state says it belongs.
+// pickUp puts an unfinished run where its state says it belongs; begin then
+// drives those that hold a slot.
 func (c *Controller) pickUp(r *run.Run, d store.Demand) {
 	t, err := c.target(r.Target)
 	if err != nil {
@@ -134,47 +135,28 @@ func (c *Controller) pickUp(r *run.Run, d store.Demand) {
 		return
 	}
 	t.slots.hold(heldOf(r, d.VMPriority == runconfig.LowPriority))
-	c.drive(t, r.ID)
 }
 
 // Close stops working and waits for its goroutines. Runs go on: they belong to
 // their targets.
 func (c *Controller) Close() {
-	if c.cancel != nil {
-		c.cancel()
-	}
+	c.cancel(backends.ErrAgentEnds)
 	c.group.Wait()
+	for _, t := range c.allTargets() {
+		if err := t.close(); err != nil {
+			c.log.Warn("the connection to a target did not end well", "target", t.name, "error", err)
+		}
+	}
 }
 
 // Idle reports whether no run is unfinished.
 func (c *Controller) Idle() bool {
-	for _, t := range c.targets {
+	for _, t := range c.allTargets() {
 		if t.slots.busy() {
 			return false
 		}
 	}
 	return true
-}
-
-// UnknownTargetError is a compute target that nobody attached.
-type UnknownTargetError struct {
-	Name  string
-	Known []string
-}
-
-func (e *UnknownTargetError) Error() string {
-	return fmt.Sprintf("no compute target is named %q", e.Name)
-}
-
-func (c *Controller) target(name string) (*target, error) {
-	if t, ok := c.targets[name]; ok {
-		return t, nil
-	}
-	e := &UnknownTargetError{Name: name}
-	for n := range c.targets {
-		e.Known = append(e.Known, n)
-	}
-	return nil, e
 }
 
 // update changes a run in the store and tells the metrics of its end.

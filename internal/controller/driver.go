@@ -38,13 +38,13 @@ type spec struct {
 func (c *Controller) drive(t *target, id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.drivers[id] != nil || c.ctx.Err() != nil {
+	if c.drivers[id] != nil || t.ctx.Err() != nil {
 		return
 	}
 	d := &driver{c: c, t: t, id: id, log: c.log.With("run", id, "target", t.name)}
-	d.stop, d.wish = context.WithCancel(c.ctx)
+	d.stop, d.wish = context.WithCancel(t.ctx)
 	c.drivers[id] = d
-	c.group.Go(func() { d.loop(c.ctx) })
+	t.group.Go(func() { d.loop(t.ctx) })
 }
 
 // tellStop passes a stored wish to stop on to the run's driver, if it has one.
@@ -57,8 +57,10 @@ func (c *Controller) tellStop(id string) {
 	}
 }
 
-// loop takes steps until the run holds no slot any more.
+// loop takes steps until the run holds no slot any more, or the target's
+// backend is closed.
 func (d *driver) loop(ctx context.Context) {
+	defer d.forget()
 	defer d.wish()
 	pause := retryDelay
 	for {
@@ -108,14 +110,26 @@ func (d *driver) trouble(err error) {
 		d.failing = d.c.now()
 		d.log.Warn("a step failed; it is tried again", "error", err)
 	}
-	d.c.live.setRemark(d.id, fmt.Sprintf("%v (since %s, still trying)", err, d.failing.Local().Format("15:04")))
+	since := d.failing.Local().Format("15:04")
+	if backends.OutcomeOf(err) == run.OutcomeTargetUnreachable {
+		d.c.live.setRemark(d.id, unreachableWords(since, err.Error()))
+		return
+	}
+	d.c.live.setRemark(d.id, fmt.Sprintf("%v (since %s, still trying)", err, since))
+}
+
+// forget takes the driver off the board, unless another one is there.
+func (d *driver) forget() {
+	d.c.mu.Lock()
+	defer d.c.mu.Unlock()
+	if d.c.drivers[d.id] == d {
+		delete(d.c.drivers, d.id)
+	}
 }
 
 // leave gives the slot back: the run has ended, or waits for its next attempt.
 func (d *driver) leave(r *run.Run) {
-	d.c.mu.Lock()
-	delete(d.c.drivers, d.id)
-	d.c.mu.Unlock()
+	d.forget()
 	d.c.live.forget(d.id)
 	if r.State == run.Queued {
 		d.t.slots.wait(wantOf(r, demandOf(d.spec.config)))

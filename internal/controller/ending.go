@@ -92,9 +92,14 @@ func (d *driver) advance(ctx context.Context, r *run.Run, to run.State, why stri
 // decides what follows.
 func (d *driver) finalize(ctx context.Context, r *run.Run) (*run.Run, error) {
 	a := r.Last()
+	gaveUp := a.Outcome != nil && *a.Outcome == run.OutcomeTargetUnreachable
 	if !a.Collected {
 		sink := artifact.OpenDirectory(d.c.attemptDir(d.id, a.Number))
 		if err := d.t.backend.Collect(ctx, ref(r), sink); err != nil {
+			if gaveUp && ctx.Err() == nil { // the sweep clears up when it is there again
+				d.log.Warn("nothing could be brought home from a target that was given up", "error", err)
+				return d.conclude(ctx)
+			}
 			return r, fmt.Errorf("bring outputs and logs home: %w", err)
 		}
 		var err error
@@ -106,7 +111,7 @@ func (d *driver) finalize(ctx context.Context, r *run.Run) (*run.Run, error) {
 			return r, err
 		}
 	}
-	if err := d.t.backend.Release(ctx, ref(r)); err != nil {
+	if err := d.t.backend.Release(ctx, ref(r)); err != nil && !gaveUp {
 		return r, fmt.Errorf("clean up on the target: %w", err)
 	}
 	return d.conclude(ctx)

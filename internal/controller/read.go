@@ -62,14 +62,19 @@ func (c *Controller) annotate(r *run.Run) {
 	if r.State.Ended() {
 		return
 	}
+	t, err := c.target(r.Target)
+	if err == nil && t.absence != nil {
+		r.Message = t.absence.words()
+		return
+	}
 	if text := c.live.remarkOf(r.ID); text != "" {
 		r.Message = text
 		return
 	}
 	switch r.State {
 	case run.Queued:
-		if t, ok := c.targets[r.Target]; ok {
-			if why := t.slots.reason(r.ID); why != "" {
+		if err == nil {
+			if why := t.whyWaits(r.ID); why != "" {
 				r.Message = why
 			}
 		}

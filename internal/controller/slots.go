@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/runnerml/runner/backends"
 	"github.com/runnerml/runner/internal/queue"
@@ -22,6 +23,13 @@ type slots struct {
 	held    map[string]queue.Held
 	reasons map[string]string
 	changed chan struct{} // capacity 1: there is something to decide
+	// stopped is since when somebody keeps the queue from granting; zero: it is not.
+	stopped time.Time
+
+	// gate is held for reading while a run comes, and for writing to keep more
+	// from coming: the target is about to go.
+	gate    sync.RWMutex
+	leaving bool
 }
 
 func newSlots() *slots {
@@ -89,6 +97,10 @@ func (s *slots) reason(id string) string {
 func (s *slots) plan() queue.Plan {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !s.stopped.IsZero() {
+		clear(s.reasons)
+		return queue.Plan{}
+	}
 	if s.size == nil {
 		var p queue.Plan
 		for id, w := range s.waiting {
@@ -114,14 +126,17 @@ func (t *target) measure(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	size := queue.Size{Target: t.name, CPUs: got.CPUs, Memory: got.Memory}
+	size := queueSize(t.name, got)
+	t.slots.resize(&size)
+	return nil
+}
+
+func queueSize(name string, got backends.Size) queue.Size {
+	size := queue.Size{Target: name, CPUs: got.CPUs, Memory: got.Memory}
 	for _, g := range got.GPUs {
 		size.GPUs = append(size.GPUs, g.ID)
 	}
-	t.slots.mu.Lock()
-	t.slots.size = &size
-	t.slots.mu.Unlock()
-	return nil
+	return size
 }
 
 // wantOf is what a run asks of its target.
@@ -153,10 +168,11 @@ func heldOf(r *run.Run, lowPriority bool) queue.Held {
 
 // keepQueue grants slots of a target whenever something changed.
 func (c *Controller) keepQueue(t *target) {
+	defer t.slots.poke() // whoever keeps it next looks again
 	t.slots.poke()
 	for {
 		select {
-		case <-c.ctx.Done():
+		case <-t.ctx.Done():
 			return
 		case <-t.slots.changed:
 		}
@@ -177,8 +193,8 @@ func (c *Controller) keepQueue(t *target) {
 
 // retryQueue decides again a little later, after the store failed.
 func (c *Controller) retryQueue(t *target) {
-	c.group.Go(func() {
-		if sleep(c.ctx, retryDelay) == nil {
+	t.group.Go(func() {
+		if sleep(t.ctx, retryDelay) == nil {
 			t.slots.poke()
 		}
 	})

@@ -219,7 +219,7 @@ func (d *driver) silence(ctx context.Context, r *run.Run, s sighting, silent *ti
 	if s.Err != nil {
 		why = s.Err.Error()
 	}
-	text := fmt.Sprintf("target unreachable since %s, still trying: %s", silent.Local().Format("15:04"), why)
+	text := unreachableWords(silent.Local().Format("15:04"), why)
 	if now.Sub(*silent) >= d.c.unreachableLimit {
 		next, err := d.finish(ctx, r, ending{outcome: run.OutcomeTargetUnreachable, message: text})
 		return next, true, err

@@ -61,6 +61,11 @@ func (c *Controller) Submit(ctx context.Context, s Submission) (_ *run.Run, crea
 	if err := c.register(ctx, s.Environment); err != nil {
 		return nil, false, err
 	}
+	t.slots.gate.RLock()
+	defer t.slots.gate.RUnlock()
+	if t.slots.leaving {
+		return nil, false, &InvalidError{What: fmt.Sprintf("the compute target %s is being detached", t.name), Where: "compute_target"}
+	}
 	r := c.newRun(s)
 	existing, created, err := c.store.CreateRun(ctx, r, s.RequestID, sealed)
 	if err != nil {
@@ -71,6 +76,9 @@ func (c *Controller) Submit(ctx context.Context, s Submission) (_ *run.Run, crea
 	}
 	c.metrics.Submitted(m.Totals().Bytes)
 	t.slots.wait(wantOf(r, demandOf(s.Config)))
+	if t.absence != nil {
+		c.live.setRemark(r.ID, t.absence.words())
+	}
 	return r, true, nil
 }
 
@@ -130,7 +138,7 @@ func (c *Controller) check(s Submission) (*target, error) {
 		return nil, err
 	}
 	if why := c.impossible(t, s.Config); why != "" {
-		return nil, &InvalidError{What: why, Where: "resources", Hint: "runner doctor shows what this computer has"}
+		return nil, &InvalidError{What: why, Where: "resources", Hint: t.sizeHint()}
 	}
 	return t, nil
 }
@@ -218,6 +226,7 @@ func (c *Controller) Cancel(ctx context.Context, id string) (*run.Run, error) {
 		if t, err := c.target(r.Target); err == nil {
 			t.slots.leave(id)
 		}
+		c.live.forget(id)
 		c.metrics.Ended(run.OutcomeCanceled, c.now().Sub(r.CreatedAt))
 		return r, nil
 	}

@@ -23,22 +23,22 @@ func (c *Controller) sweep(t *target) {
 	}
 	for {
 		c.sweepOnce(t, s)
-		if sleep(c.ctx, sweepEvery) != nil {
+		if sleep(t.ctx, sweepEvery) != nil {
 			return
 		}
 	}
 }
 
 func (c *Controller) sweepOnce(t *target, s backends.Sweeper) {
-	refs, err := s.Marks(c.ctx)
+	refs, err := s.Marks(t.ctx)
 	if err != nil {
-		if c.ctx.Err() == nil {
+		if t.ctx.Err() == nil {
 			c.log.Warn("the target could not be searched for leftovers", "target", t.name, "error", err)
 		}
 		return
 	}
 	for _, ref := range refs {
-		r, err := c.store.Run(c.ctx, ref.Run)
+		r, err := c.store.Run(t.ctx, ref.Run)
 		if _, unknown := errors.AsType[*store.NotFoundError](err); unknown {
 			c.log.Warn("something on the target belongs to a run that is not in the store; it is left alone",
 				"target", t.name, "run", ref.Run, "attempt", ref.Number)
@@ -51,7 +51,7 @@ func (c *Controller) sweepOnce(t *target, s backends.Sweeper) {
 		if current || ref.Number > len(r.Attempts) {
 			continue
 		}
-		if err := t.backend.Release(c.ctx, ref); err != nil {
+		if err := t.backend.Release(t.ctx, ref); err != nil {
 			c.log.Warn("leftovers of an attempt could not be removed", "run", ref.Run, "attempt", ref.Number, "error", err)
 			continue
 		}

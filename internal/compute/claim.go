@@ -1,0 +1,179 @@
+package compute
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/runnerml/runner/internal/host"
+)
+
+// Claim is the mark of a target's owner: a file in our directory on the
+// machine.
+type Claim struct {
+	// Installation that owns it, and the name that it has there.
+	Installation string `json:"installation"`
+	Target       string `json:"target"`
+	// By is who and where that is, for people: "ana@laptop".
+	By    string    `json:"by"`
+	Since time.Time `json:"since"`
+}
+
+// ClaimedError is a machine that another installation, or another target of
+// ours, has claimed.
+type ClaimedError struct {
+	Claim Claim
+	// Ours: the claim is of this installation.
+	Ours bool
+}
+
+func (e *ClaimedError) Error() string {
+	since := e.Claim.Since.UTC().Format("2006-01-02 15:04 UTC")
+	if e.Ours {
+		return fmt.Sprintf("this directory of the machine belongs to the target %q since %s", e.Claim.Target, since)
+	}
+	who := "installation " + e.Claim.Installation
+	if e.Claim.By != "" {
+		who = e.Claim.By + " (" + who + ")"
+	}
+	return fmt.Sprintf("the machine is attached as %q by %s since %s", e.Claim.Target, who, since)
+}
+
+// UnclaimedError is an attached machine without our claim: somebody removed
+// our directory there.
+type UnclaimedError struct{ Path string }
+
+func (e *UnclaimedError) Error() string {
+	return "our claim is gone from the machine: " + e.Path
+}
+
+const (
+	claimName = "claim.json"
+	// maxClaim is how large a claim can be, in bytes.
+	maxClaim    = 64 << 10
+	privateDir  = 0o700
+	privateFile = 0o600
+)
+
+func claimPath(h host.Host) string { return path.Join(h.Root(), claimName) }
+
+// ReadClaim gives the claim on a machine; nil: there is none.
+func ReadClaim(ctx context.Context, h host.Host) (*Claim, error) {
+	f, err := h.Open(ctx, claimPath(h))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the claim on the machine: %w", err)
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxClaim))
+	if err = errors.Join(err, f.Close()); err != nil {
+		return nil, fmt.Errorf("read the claim on the machine: %w", err)
+	}
+	var c Claim
+	if err := json.Unmarshal(data, &c); err != nil || c.Installation == "" {
+		return nil, fmt.Errorf("the claim on the machine cannot be read: %s", claimPath(h))
+	}
+	return &c, nil
+}
+
+// putClaim claims a machine. Of two that do so at once one wins, and the other
+// gets a *ClaimedError. takeOver replaces what is there. made tells whether
+// there was no claim of ours before.
+func putClaim(ctx context.Context, h host.Host, c Claim, takeOver bool) (made bool, err error) {
+	data, err := json.MarshalIndent(c, "", "  ")
+	if err != nil {
+		return false, fmt.Errorf("claim the machine: %w", err)
+	}
+	data = append(data, '\n')
+	if err := h.MkdirAll(ctx, h.Root(), privateDir); err != nil {
+		return false, fmt.Errorf("make our directory on the machine: %w", err)
+	}
+	if takeOver {
+		if err := h.WriteFile(ctx, claimPath(h), data, privateFile); err != nil {
+			return false, fmt.Errorf("claim the machine: %w", err)
+		}
+		return true, nil
+	}
+	if err := checkForeign(ctx, h); err != nil {
+		return false, err
+	}
+	// A hard link is made by one of two only.
+	half := path.Join(h.Root(), claimName+"."+c.Installation+"."+c.Target)
+	if err := h.WriteFile(ctx, half, data, privateFile); err != nil {
+		return false, fmt.Errorf("claim the machine: %w", err)
+	}
+	linkErr := h.Run(ctx, host.Command{Argv: []string{"ln", "--", half, claimPath(h)}})
+	if err := h.RemoveAll(ctx, half); err != nil {
+		return false, fmt.Errorf("claim the machine: %w", err)
+	}
+	found, err := ReadClaim(ctx, h)
+	switch {
+	case err != nil:
+		return false, err
+	case found == nil:
+		return false, fmt.Errorf("claim the machine: %w", linkErr)
+	case found.Installation != c.Installation || found.Target != c.Target:
+		return false, &ClaimedError{Claim: *found, Ours: found.Installation == c.Installation}
+	}
+	return linkErr == nil, nil
+}
+
+// ForeignError is a directory for our things that holds somebody else's under
+// the names of ours.
+type ForeignError struct {
+	Path  string
+	Names []string
+}
+
+func (e *ForeignError) Error() string {
+	return fmt.Sprintf("%s on the machine holds what is not of this target: %s", e.Path, strings.Join(e.Names, ", "))
+}
+
+// Hint says what a person can do.
+func (e *ForeignError) Hint() string {
+	return "name another directory with --remote-dir, or make what is there part of the target with --take-over"
+}
+
+// checkForeign refuses a directory without a claim that holds names of ours:
+// detaching would remove them.
+func checkForeign(ctx context.Context, h host.Host) error {
+	if c, err := ReadClaim(ctx, h); err != nil || c != nil {
+		return err
+	}
+	entries, err := h.ReadDir(ctx, h.Root())
+	if err != nil {
+		return fmt.Errorf("look into our directory on the machine: %w", err)
+	}
+	var names []string
+	for _, e := range entries {
+		if slices.Contains(ours, e.Name()) {
+			names = append(names, e.Name())
+		}
+	}
+	if len(names) > 0 {
+		return &ForeignError{Path: h.Root(), Names: names}
+	}
+	return nil
+}
+
+// checkClaim sees that a machine is still claimed for a target.
+func checkClaim(ctx context.Context, h host.Host, installation, target string) error {
+	found, err := ReadClaim(ctx, h)
+	switch {
+	case err != nil:
+		return err
+	case found == nil:
+		return &UnclaimedError{Path: claimPath(h)}
+	case found.Installation != installation || found.Target != target:
+		return &ClaimedError{Claim: *found, Ours: found.Installation == installation}
+	}
+	return nil
+}

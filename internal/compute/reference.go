@@ -1,0 +1,108 @@
+package compute
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// Reference says where a secret is: "env:NAME", "file:PATH", or "given" for a
+// value that is kept sealed. It is no secret itself.
+type Reference string
+
+// Given is the reference of a value that was typed in.
+const Given Reference = "given"
+
+const (
+	envPrefix  = "env:"
+	filePrefix = "file:"
+	// maxSecret is how long a secret in a file may be, in bytes.
+	maxSecret = 64 << 10
+)
+
+var envForm = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// ReferenceError is a text that is no reference, or a reference to nothing.
+// It never holds a secret: a value given in place of a reference is not told.
+type ReferenceError struct {
+	What string
+	Hint string
+}
+
+func (e *ReferenceError) Error() string { return e.What }
+
+// ParseReference reads what a user wrote. A path is made absolute.
+func ParseReference(text string) (Reference, error) {
+	if name, ok := strings.CutPrefix(text, envPrefix); ok {
+		if !envForm.MatchString(name) {
+			return "", &ReferenceError{What: "env: must be followed by the name of a variable"}
+		}
+		return Reference(text), nil
+	}
+	if path, ok := strings.CutPrefix(text, filePrefix); ok && path != "" {
+		abs, err := filepath.Abs(path)
+		if err != nil {
+			return "", fmt.Errorf("path of a secret: %w", err)
+		}
+		return Reference(filePrefix + abs), nil
+	}
+	return "", &ReferenceError{
+		What: "a secret is never given itself, but where it is",
+		Hint: "write env:NAME for a variable, or file:PATH for a file of mode 0600",
+	}
+}
+
+// Env is the variable's name of an env: reference.
+func (r Reference) Env() (name string, ok bool) { return strings.CutPrefix(string(r), envPrefix) }
+
+// Read gives the secret. given is the value that is kept sealed, if any: for a
+// variable it is what the variable held when the target was attached, and
+// counts where we do not have the variable.
+func (r Reference) Read(given string, lookup func(string) (string, bool)) (string, error) {
+	if name, ok := r.Env(); ok {
+		if value, ok := lookup(name); ok && value != "" {
+			return value, nil
+		}
+		if given != "" {
+			return given, nil
+		}
+		return "", &ReferenceError{What: fmt.Sprintf("the variable %s is not set", name), Hint: "set it for the agent, or attach the target again"}
+	}
+	if path, ok := strings.CutPrefix(string(r), filePrefix); ok {
+		return readSecret(path)
+	}
+	if given == "" {
+		return "", &ReferenceError{What: "a secret that was given is not there any more", Hint: "attach the target again"}
+	}
+	return given, nil
+}
+
+// othersMay are the permission bits that a file with a secret must not have.
+const othersMay = 0o077
+
+func readSecret(path string) (string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", fmt.Errorf("read a secret: %w", err)
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxSecret {
+		return "", &ReferenceError{What: "this is no file with a secret: " + path}
+	}
+	if info.Mode().Perm()&othersMay != 0 {
+		return "", &ReferenceError{
+			What: fmt.Sprintf("others may read the secret in %s (mode %04o)", path, info.Mode().Perm()), Hint: "chmod 600 " + path,
+		}
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("read a secret: %w", err)
+	}
+	data = bytes.TrimSuffix(bytes.TrimSuffix(data, []byte("\n")), []byte("\r"))
+	if len(data) == 0 {
+		return "", &ReferenceError{What: "the file of a secret is empty: " + path}
+	}
+	return string(data), nil
+}

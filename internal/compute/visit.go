@@ -1,0 +1,207 @@
+package compute
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/runnerml/runner/backends"
+	"github.com/runnerml/runner/internal/host"
+	"github.com/runnerml/runner/internal/inventory"
+)
+
+// Connection is a machine that we are logged in to.
+type Connection interface {
+	host.Host
+	// HostKey is the fingerprint of the key that the machine showed.
+	HostKey() string
+	Close() error
+}
+
+// Machines reaches the machines that targets are.
+type Machines struct {
+	// Installation is our own name, and By who and where we are, for people.
+	Installation, By string
+	// Here is this computer.
+	Here host.Host
+	// Connect logs in. It asks for secrets when the machine wants them.
+	Connect func(ctx context.Context, t *Target, secrets Secrets) (Connection, error)
+	// Backend opens the door to a machine that we are logged in to. One that is
+	// an io.Closer is closed before the connection.
+	Backend func(ctx context.Context, t *Target, c Connection) (backends.Backend, error)
+	// Now; nil: time.Now.
+	Now func() time.Time
+}
+
+// Secrets finds a target's secrets when they are needed.
+type Secrets struct {
+	// Given are values that are kept sealed, by purpose.
+	Given map[string]string
+	// Lookup finds variables; nil: os.LookupEnv.
+	Lookup func(string) (string, bool)
+}
+
+// Purposes of secrets.
+const (
+	PurposePassword   = "password"
+	PurposePassphrase = "passphrase"
+)
+
+// read gives the secret that a reference names.
+func (s Secrets) read(purpose string, r Reference) (string, error) {
+	lookup := s.Lookup
+	if lookup == nil {
+		lookup = os.LookupEnv
+	}
+	value, err := r.Read(s.Given[purpose], lookup)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", purpose, err)
+	}
+	return value, nil
+}
+
+// HereID is the machine id of this computer.
+func (m *Machines) HereID(ctx context.Context) (string, error) { return MachineID(ctx, m.Here) }
+
+// Visit logs in to a target's machine. Close the visit, unless Open took it.
+func (m *Machines) Visit(ctx context.Context, t *Target, secrets Secrets) (*Visit, error) {
+	c, err := m.Connect(ctx, t, secrets)
+	if err != nil {
+		return nil, err
+	}
+	return &Visit{m: m, t: t, c: c}, nil
+}
+
+// Visit is a connection to a target's machine.
+type Visit struct {
+	m *Machines
+	t *Target
+	c Connection
+}
+
+// Close ends the visit.
+func (v *Visit) Close() error { return v.c.Close() }
+
+// HostKey is the fingerprint of the key that the machine showed.
+func (v *Visit) HostKey() string { return v.c.HostKey() }
+
+// Root is our directory on the machine.
+func (v *Visit) Root() string { return v.c.Root() }
+
+// MachineID tells the machine apart from others.
+func (v *Visit) MachineID(ctx context.Context) (string, error) { return MachineID(ctx, v.c) }
+
+// NotWritableError is a directory on the machine that we cannot use.
+type NotWritableError struct {
+	Path string
+	// Why, in words.
+	Why string
+}
+
+func (e *NotWritableError) Error() string {
+	return fmt.Sprintf("nothing can be kept in %s on the machine: %s", e.Path, e.Why)
+}
+
+// Hint says what a person can do.
+func (e *NotWritableError) Hint() string { return "name another directory with --remote-dir" }
+
+// leastFree is how much room on the disk a machine must have at least, in bytes.
+const leastFree = 32 << 20
+
+// Take asks the machine for all it has, and sees that we can work there.
+func (v *Visit) Take(ctx context.Context) (*inventory.Inventory, error) {
+	inv, err := inventory.Take(ctx, v.c, inventory.Options{})
+	if err != nil {
+		return nil, err
+	}
+	d := inv.Disk
+	switch {
+	case d.ReadOnly:
+		return nil, &NotWritableError{Path: v.c.Root(), Why: "its file system is read-only"}
+	case !d.Writable:
+		return nil, &NotWritableError{Path: v.c.Root(), Why: "we may not write there"}
+	case d.NoExec:
+		return nil, &NotWritableError{Path: v.c.Root(), Why: "its file system runs no programs (noexec)"}
+	case d.Total > 0 && d.Free < leastFree:
+		return nil, &NotWritableError{Path: v.c.Root(), Why: fmt.Sprintf("only %d MiB are free on its disk", d.Free>>20)}
+	}
+	return inv, nil
+}
+
+// Claim marks the machine as ours. made tells that it was not before.
+func (v *Visit) Claim(ctx context.Context, takeOver bool) (made bool, err error) {
+	now := time.Now
+	if v.m.Now != nil {
+		now = v.m.Now
+	}
+	return putClaim(ctx, v.c, Claim{
+		Installation: v.m.Installation, Target: v.t.Name, By: v.m.By, Since: now().UTC().Truncate(time.Second),
+	}, takeOver)
+}
+
+// Check sees that the machine is still the one that was attached, and ours.
+func (v *Visit) Check(ctx context.Context) error {
+	id, err := v.MachineID(ctx)
+	if err != nil {
+		return err
+	}
+	if v.t.MachineID != "" && id != v.t.MachineID {
+		return &OtherMachineError{Name: v.t.Name}
+	}
+	return checkClaim(ctx, v.c, v.m.Installation, v.t.Name)
+}
+
+// OtherMachineError is an address that leads to another machine than the one
+// that was attached.
+type OtherMachineError struct{ Name string }
+
+func (e *OtherMachineError) Error() string {
+	return "the address of " + e.Name + " leads to another machine than the one that was attached"
+}
+
+// Hint says what a person can do.
+func (e *OtherMachineError) Hint() string {
+	return "if that is meant, runner compute detach --forget " + e.Name + " and attach it again"
+}
+
+// Open opens the machine's backend, which takes the visit over: close ends both.
+func (v *Visit) Open(ctx context.Context) (_ backends.Backend, closeBoth func() error, _ error) {
+	b, err := v.m.Backend(ctx, v.t, v.c)
+	if err != nil {
+		return nil, nil, err
+	}
+	return b, func() error {
+		var err error
+		if c, ok := b.(io.Closer); ok {
+			err = c.Close()
+		}
+		return errors.Join(err, v.c.Close())
+	}, nil
+}
+
+// Clear removes what we put on the machine, and our claim. A machine that is
+// not ours any more is left as it is: without our claim nothing says that what
+// lies there is ours.
+func (v *Visit) Clear(ctx context.Context) error {
+	err := checkClaim(ctx, v.c, v.m.Installation, v.t.Name)
+	if isNotOurs(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return removeOurs(ctx, v.c)
+}
+
+// isNotOurs tells a machine without our claim.
+func isNotOurs(err error) bool {
+	_, gone := errors.AsType[*UnclaimedError](err)
+	claimed, theirs := errors.AsType[*ClaimedError](err)
+	return gone || theirs && !claimed.Ours
+}
+
+// Unclaim takes a claim back that Claim made, after attaching failed.
+func (v *Visit) Unclaim(ctx context.Context) error { return v.c.RemoveAll(ctx, claimPath(v.c)) }

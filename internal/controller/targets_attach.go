@@ -1,0 +1,233 @@
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/runnerml/runner/internal/compute"
+	"github.com/runnerml/runner/internal/inventory"
+	"github.com/runnerml/runner/internal/store"
+)
+
+// Attachment asks for a target to be attached.
+type Attachment struct {
+	Name     string         `json:"name"`
+	Kind     compute.Kind   `json:"kind"`
+	Instance bool           `json:"instance"`
+	Config   compute.Config `json:"config"`
+	// Secrets are values by purpose. Sealed before they are stored.
+	Secrets map[string]string `json:"secrets,omitempty"`
+	// TakeOver moves a machine here that another installation has attached.
+	TakeOver bool `json:"take_over"`
+	// AllowSameMachine attaches a machine a second time, or this computer:
+	// under a directory of its own, and unknown to the other's queue.
+	AllowSameMachine bool `json:"allow_same_machine"`
+}
+
+// Attach proves a target and stores it: it reaches the machine, logs in, asks
+// what it has, compares it with the other targets, claims it and opens it. When
+// anything fails, nothing is stored and the machine is as it was.
+func (c *Controller) Attach(ctx context.Context, a Attachment) (_ *TargetInfo, err error) {
+	t := &compute.Target{Name: a.Name, Kind: a.Kind, Instance: a.Instance, Config: a.Config}
+	if err := c.checkAttachment(a); err != nil {
+		return nil, err
+	}
+	sealed := map[string][]byte{}
+	for name, value := range a.Secrets {
+		if sealed[name], err = c.sealer.seal(value); err != nil {
+			return nil, err
+		}
+	}
+	c.attaching.Lock()
+	defer c.attaching.Unlock()
+	if _, err := c.target(t.Name); err == nil {
+		return nil, &store.TargetExistsError{Name: t.Name}
+	}
+	v, err := c.visit(ctx, t, sealed)
+	if err != nil {
+		return nil, err
+	}
+	taken := false // by the backend
+	defer func() {
+		if !taken {
+			err = errors.Join(err, v.Close())
+		}
+	}()
+	if err := c.identify(ctx, v, t, a.AllowSameMachine); err != nil {
+		return nil, err
+	}
+	if t.Facts, err = v.Take(ctx); err != nil {
+		return nil, fmt.Errorf("ask what the machine has: %w", err)
+	}
+	made, err := v.Claim(ctx, a.TakeOver)
+	if err != nil {
+		return nil, err
+	}
+	keep := false
+	defer func() {
+		if made && !keep && !a.TakeOver {
+			c.undoClaim(ctx, t, sealed)
+		}
+	}()
+	backend, closer, err := v.Open(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("make the machine ready: %w", err)
+	}
+	taken = true
+	t.AttachedAt = c.now().UTC()
+	if err := c.storeTarget(ctx, t, sealed); err != nil {
+		return nil, errors.Join(err, closer())
+	}
+	keep = true
+	next := c.newTarget(t.Name, backend, newSlots())
+	next.record, next.closer = &attached{Target: *t, sealed: sealed}, closer
+	size := queueSize(t.Name, t.Facts.Size())
+	next.slots.resize(&size)
+	c.putTarget(next)
+	c.begin(next)
+	c.log.Info("a target was attached", "target", t.Name, "kind", t.Kind)
+	return c.Target(ctx, t.Name)
+}
+
+func (c *Controller) checkAttachment(a Attachment) error {
+	if c.machines == nil {
+		return errNoMachines
+	}
+	if a.Kind != compute.SSH {
+		return &InvalidError{What: fmt.Sprintf("no kind of target is named %q", a.Kind), Hint: "the kind that can be attached is ssh"}
+	}
+	if err := compute.CheckName(a.Name); err != nil {
+		return &InvalidError{What: err.Error()}
+	}
+	if a.Config.Address == "" {
+		return &InvalidError{What: "the machine has no address", Where: "--address"}
+	}
+	return nil
+}
+
+// identify finds out which machine it is, and refuses one that is attached.
+func (c *Controller) identify(ctx context.Context, v *compute.Visit, t *compute.Target, allowSame bool) (err error) {
+	if t.MachineID, err = v.MachineID(ctx); err != nil {
+		return err
+	}
+	t.HostKey = v.HostKey()
+	if allowSame {
+		return nil
+	}
+	var known []compute.Known
+	for _, other := range c.allTargets() {
+		if r := other.record; r != nil {
+			known = append(known, compute.Known{Name: r.Name, MachineID: r.MachineID, HostKey: r.HostKey})
+		}
+	}
+	here, err := c.machines.HereID(ctx)
+	if err != nil {
+		return err
+	}
+	known = append(known, compute.Known{Name: localTarget, MachineID: here})
+	return compute.Same(t.MachineID, t.HostKey, known)
+}
+
+// undoTimeout bounds the clearing up after attaching failed.
+const undoTimeout = 30 * time.Second
+
+// undoClaim leaves a machine as it was before attaching failed.
+func (c *Controller) undoClaim(ctx context.Context, t *compute.Target, sealed map[string][]byte) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+	defer cancel()
+	v, err := c.visit(ctx, t, sealed)
+	if err == nil {
+		err = errors.Join(v.Clear(ctx), v.Close())
+	}
+	if err != nil {
+		c.log.Warn("a machine could not be cleared after attaching it failed", "target", t.Name, "error", err)
+	}
+}
+
+func (c *Controller) storeTarget(ctx context.Context, t *compute.Target, sealed map[string][]byte) error {
+	config, err := json.Marshal(t.Config)
+	if err != nil {
+		return fmt.Errorf("store target %s: %w", t.Name, err)
+	}
+	facts, err := json.Marshal(t.Facts)
+	if err != nil {
+		return fmt.Errorf("store target %s: %w", t.Name, err)
+	}
+	return c.store.AddTarget(ctx, store.Target{
+		Name: t.Name, Kind: string(t.Kind), Instance: t.Instance, Config: config, Facts: facts,
+		MachineID: t.MachineID, HostKey: t.HostKey, AttachedAt: t.AttachedAt, Sealed: sealed,
+	})
+}
+
+// TargetCheck is what checking a target found.
+type TargetCheck struct {
+	Target TargetInfo `json:"target"`
+	// Changes since it was attached, a line each.
+	Changes []string `json:"changes"`
+	// Facts are what it has now.
+	Facts *inventory.Inventory `json:"facts"`
+}
+
+// CheckTarget reaches a target anew and says what has changed since it was
+// attached. A target that cannot be reached, or is not ours any more, is an
+// error.
+func (c *Controller) CheckTarget(ctx context.Context, name string) (*TargetCheck, error) {
+	t, err := c.named(name)
+	if err != nil {
+		return nil, err
+	}
+	if t.record == nil {
+		return c.checkHere(ctx, name)
+	}
+	v, err := c.visit(ctx, &t.record.Target, t.record.sealed)
+	if err != nil {
+		return nil, err
+	}
+	facts, err := c.checkVisit(ctx, v)
+	if err = errors.Join(err, v.Close()); err != nil {
+		return nil, err
+	}
+	if t.absence != nil {
+		t.absence.now()
+	} else if err := t.measure(ctx); err != nil {
+		return nil, fmt.Errorf("measure %s: %w", name, err)
+	}
+	if err := c.store.TouchTarget(ctx, name, c.now().UTC()); err != nil {
+		return nil, err
+	}
+	info, err := c.Target(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	changes := compute.Changes(t.record.Facts, facts)
+	if t.record.HostKey != v.HostKey() {
+		changes = append(changes, fmt.Sprintf("host key: %s -> %s", t.record.HostKey, v.HostKey()))
+	}
+	return &TargetCheck{Target: *info, Changes: changes, Facts: facts}, nil
+}
+
+func (c *Controller) checkVisit(ctx context.Context, v *compute.Visit) (*inventory.Inventory, error) {
+	if err := v.Check(ctx); err != nil {
+		return nil, err
+	}
+	return v.Take(ctx)
+}
+
+// checkHere asks this computer.
+func (c *Controller) checkHere(ctx context.Context, name string) (*TargetCheck, error) {
+	if c.machines == nil {
+		return nil, errNoMachines
+	}
+	facts, err := inventory.Take(ctx, c.machines.Here, inventory.Options{})
+	if err != nil {
+		return nil, fmt.Errorf("ask this computer: %w", err)
+	}
+	info, err := c.Target(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return &TargetCheck{Target: *info, Changes: []string{}, Facts: facts}, nil
+}

@@ -1,0 +1,146 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/runnerml/runner/internal/compute"
+)
+
+// Detachment says how a target is given up.
+type Detachment struct {
+	// Force cancels its unfinished runs first.
+	Force bool `json:"force"`
+	// Forget leaves the machine as it is, for one that is there no more.
+	Forget bool `json:"forget"`
+}
+
+// BusyTargetError is a target that cannot go: runs of it are unfinished.
+type BusyTargetError struct {
+	Name string
+	Runs []string
+}
+
+func (e *BusyTargetError) Error() string {
+	return fmt.Sprintf("%s has unfinished runs: %d, the first is %s", e.Name, len(e.Runs), e.Runs[0])
+}
+
+// Hint says what a person can do.
+func (e *BusyTargetError) Hint() string { return "wait for them, or cancel them with --force" }
+
+// idleEvery is how often a target that is being emptied is looked at.
+const idleEvery = 50 * time.Millisecond
+
+// Detach gives a target up: it removes what we put on the machine, and our
+// claim, and forgets the target. It refuses while runs are unfinished.
+func (c *Controller) Detach(ctx context.Context, name string, d Detachment) (err error) {
+	c.attaching.Lock()
+	defer c.attaching.Unlock()
+	t, err := c.named(name)
+	if err != nil {
+		return err
+	}
+	if t.record == nil {
+		return &InvalidError{What: "this computer is always a target: " + name}
+	}
+	if err := t.slots.close(name, d.Force); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			t.slots.reopen()
+		}
+	}()
+	if err := c.empty(ctx, t, d); err != nil {
+		return err
+	}
+	if t, err = c.named(name); err != nil { // it may have been reached since
+		return err
+	}
+	if err := t.close(); err != nil {
+		c.log.Warn("the connection to a target did not end well", "target", name, "error", err)
+	}
+	if !d.Forget {
+		if err := c.clear(ctx, t); err != nil {
+			c.comeBack(t, err)
+			return err
+		}
+	}
+	if err := c.store.DeleteTarget(ctx, name); err != nil {
+		c.comeBack(t, err)
+		return err
+	}
+	c.dropTarget(name)
+	c.log.Info("a target was detached", "target", name)
+	return nil
+}
+
+// close keeps further runs from coming. A target with unfinished runs is
+// closed only by force.
+func (s *slots) close(name string, force bool) error {
+	s.gate.Lock()
+	defer s.gate.Unlock()
+	if runs := s.all(); len(runs) > 0 && !force {
+		return &BusyTargetError{Name: name, Runs: runs}
+	}
+	s.leaving = true
+	return nil
+}
+
+func (s *slots) reopen() {
+	s.gate.Lock()
+	defer s.gate.Unlock()
+	s.leaving = false
+}
+
+// empty cancels what is unfinished and waits for its end.
+func (c *Controller) empty(ctx context.Context, t *target, d Detachment) error {
+	for _, id := range t.slots.all() {
+		if _, err := c.Cancel(ctx, id); err != nil {
+			return err
+		}
+	}
+	if d.Forget {
+		if err := t.close(); err != nil {
+			c.log.Warn("the connection to a target did not end well", "target", t.name, "error", err)
+		}
+		for _, id := range t.slots.holders() {
+			if err := c.giveUp(ctx, t, id, "its target was given up"); err != nil {
+				return err
+			}
+		}
+	}
+	for t.slots.busy() {
+		if t.absence != nil {
+			return &compute.ReachError{
+				Name: t.name, Err: errors.New(t.absence.words()),
+				Advice: "its runs cannot be stopped now; to give them and the machine up: runner compute detach --force --forget " + t.name,
+			}
+		}
+		if err := sleep(ctx, idleEvery); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// comeBack puts a target that could not go back on its feet.
+func (c *Controller) comeBack(t *target, why error) {
+	next := c.absentTarget(t.record, t.slots, why)
+	c.putTarget(next)
+	c.begin(next)
+}
+
+// clear removes what we put on a target's machine.
+func (c *Controller) clear(ctx context.Context, t *target) error {
+	v, err := c.visit(ctx, &t.record.Target, t.record.sealed)
+	if err != nil {
+		if reach, ok := errors.AsType[*compute.ReachError](err); ok {
+			reach.Advice = "to forget a machine that is there no more: runner compute detach --forget " + t.name
+		}
+		return err
+	}
+	return errors.Join(v.Clear(ctx), v.Close())
+}

@@ -1,0 +1,269 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/runnerml/runner/backends"
+	"github.com/runnerml/runner/internal/artifact"
+	"github.com/runnerml/runner/internal/compute"
+	"github.com/runnerml/runner/internal/queue"
+	"github.com/runnerml/runner/internal/run"
+	"github.com/runnerml/runner/internal/store"
+)
+
+const (
+	// openTimeout bounds one try to reach a target and open its backend.
+	openTimeout = 2 * time.Minute
+	// refusedMost is the longest pause after a try that trying again will
+	// hardly mend: servers bar those who knock too often.
+	refusedMost = 5 * time.Minute
+)
+
+// absence is why a target is not there.
+type absence struct {
+	wake chan struct{} // capacity 1: try now
+
+	mu    sync.Mutex
+	since time.Time // zero: not tried yet
+	err   error
+}
+
+func (a *absence) words() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.err == nil {
+		return "the target is being reached"
+	}
+	return unreachableWords(a.since.Local().Format("15:04"), a.err.Error())
+}
+
+// note keeps why a try failed, and says since when they do.
+func (a *absence) note(now time.Time, err error) time.Time {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.since.IsZero() {
+		a.since = now
+	}
+	a.err = err
+	return a.since
+}
+
+func (a *absence) now() {
+	select {
+	case a.wake <- struct{}{}:
+	default:
+	}
+}
+
+// absentTarget is an attached target whose backend is not open; err is why, if
+// that is known.
+func (c *Controller) absentTarget(r *attached, s *slots, err error) *target {
+	t := &target{name: r.Name, slots: s, record: r, absence: &absence{wake: make(chan struct{}, 1)}}
+	t.ctx, t.cancel = context.WithCancel(c.ctx)
+	t.backend = absentBackend{t.absence}
+	if err != nil {
+		t.absence.note(c.now(), err)
+	}
+	if r.Facts != nil { // what it had lets us refuse at once what it can never do
+		size := queueSize(r.Name, r.Facts.Size())
+		s.resize(&size)
+	}
+	return t
+}
+
+// reach tries to open an absent target until it is there, or gone.
+func (c *Controller) reach(t *target) {
+	pause := retryDelay
+	for {
+		b, closer, err := c.openTarget(t.ctx, &t.record.Target, t.record.sealed)
+		if err == nil {
+			c.reached(t, b, closer)
+			return
+		}
+		if t.ctx.Err() != nil {
+			return
+		}
+		c.unreached(t, err)
+		most := retryMost
+		if !compute.IsTemporary(err) {
+			most, pause = refusedMost, max(pause, retryMost)
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-t.ctx.Done():
+			timer.Stop()
+			return
+		case <-t.absence.wake:
+			timer.Stop()
+		case <-timer.C:
+		}
+		pause = min(2*pause, most)
+	}
+}
+
+// unreached notes that a try failed, and gives up what waited too long.
+func (c *Controller) unreached(t *target, err error) {
+	t.absence.mu.Lock()
+	first := t.absence.since.IsZero()
+	t.absence.mu.Unlock()
+	since := t.absence.note(c.now(), err)
+	if first {
+		c.log.Warn("a target cannot be reached; it is tried again", "target", t.name, "error", err)
+	}
+	for _, id := range t.slots.all() {
+		c.live.setRemark(id, t.absence.words())
+	}
+	if c.now().Sub(since) < c.unreachableLimit {
+		return
+	}
+	for _, id := range t.slots.holders() {
+		if err := c.giveUp(t.ctx, t, id, t.absence.words()); err != nil {
+			c.log.Error("a run of a lost target could not be ended", "run", id, "target", t.name, "error", err)
+		}
+	}
+}
+
+// giveUp ends the attempt of a run that holds a slot of an absent target.
+func (c *Controller) giveUp(ctx context.Context, t *target, id, why string) error {
+	d := &driver{c: c, t: t, id: id, log: c.log.With("run", id, "target", t.name)}
+	r, err := d.load(ctx)
+	if err != nil {
+		return err
+	}
+	if r.State.Holds() && r.State != run.Finalizing {
+		e := ending{outcome: run.OutcomeTargetUnreachable, message: why}
+		if stopWished(r) {
+			e.outcome = stopOutcome(r)
+		}
+		if r, err = d.finish(ctx, r, e); err != nil {
+			return err
+		}
+	}
+	if r.State == run.Finalizing {
+		if r, err = d.conclude(ctx); err != nil {
+			return err
+		}
+	}
+	d.leave(r)
+	return nil
+}
+
+// openTarget logs in to a target's machine, sees that it is ours, and opens its
+// backend.
+func (c *Controller) openTarget(
+	ctx context.Context, t *compute.Target, sealed map[string][]byte,
+) (_ backends.Backend, closer func() error, err error) {
+	if c.machines == nil {
+		return nil, nil, errNoMachines
+	}
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	v, err := c.visit(ctx, t, sealed)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, v.Close())
+		}
+	}()
+	if err := v.Check(ctx); err != nil {
+		return nil, nil, err
+	}
+	return v.Open(ctx)
+}
+
+// visit logs in to a target's machine.
+func (c *Controller) visit(ctx context.Context, t *compute.Target, sealed map[string][]byte) (*compute.Visit, error) {
+	given := make(map[string]string, len(sealed))
+	for name, value := range sealed {
+		var err error
+		if given[name], err = c.sealer.open(value); err != nil {
+			return nil, fmt.Errorf("%s of target %s: %w", name, t.Name, err)
+		}
+	}
+	return c.machines.Visit(ctx, t, compute.Secrets{Given: given})
+}
+
+// reached puts an open target where an absent one was.
+func (c *Controller) reached(t *target, b backends.Backend, closer func() error) {
+	next := c.newTarget(t.name, b, t.slots)
+	next.record, next.closer = t.record, closer
+	if err := next.measure(t.ctx); err != nil {
+		c.log.Warn("a target could not be measured; what it had when it was attached counts", "target", t.name, "error", err)
+	}
+	if !c.replaceTarget(t, next) { // detached meanwhile
+		if err := closer(); err != nil {
+			c.log.Warn("the connection to a target did not end well", "target", t.name, "error", err)
+		}
+		return
+	}
+	for _, id := range t.slots.all() {
+		c.live.setRemark(id, "")
+	}
+	c.begin(next)
+	c.log.Info("the target is reached", "target", t.name)
+	if err := c.store.TouchTarget(c.ctx, t.name, c.now().UTC()); err != nil && c.ctx.Err() == nil {
+		c.log.Warn("it could not be stored that a target was reached", "target", t.name, "error", err)
+	}
+}
+
+// resize tells the queue how large its target is.
+func (s *slots) resize(size *queue.Size) {
+	s.mu.Lock()
+	s.size = size
+	s.mu.Unlock()
+	s.poke()
+}
+
+// recordOf reads what is stored of a target.
+func recordOf(t *store.Target) (*attached, error) {
+	config, err := compute.DecodeConfig(t.Config)
+	if err != nil {
+		return nil, fmt.Errorf("target %s: %w", t.Name, err)
+	}
+	facts, err := compute.DecodeFacts(t.Facts)
+	if err != nil {
+		return nil, fmt.Errorf("target %s: %w", t.Name, err)
+	}
+	return &attached{sealed: t.Sealed, Target: compute.Target{
+		Name: t.Name, Kind: compute.Kind(t.Kind), Instance: t.Instance, Config: config, Facts: facts,
+		MachineID: t.MachineID, HostKey: t.HostKey, AttachedAt: t.AttachedAt, CheckedAt: t.CheckedAt,
+	}}, nil
+}
+
+// absentBackend is the backend of a target that cannot be asked.
+type absentBackend struct{ absence *absence }
+
+func (b absentBackend) failure() error {
+	return &backends.Failure{Outcome: run.OutcomeTargetUnreachable, Temporary: true, Err: errors.New(b.absence.words())}
+}
+
+func (b absentBackend) Prepare(context.Context, backends.Attempt, backends.Progress) error {
+	return b.failure()
+}
+
+func (b absentBackend) Start(context.Context, backends.Attempt) (backends.Handle, error) {
+	return "", b.failure()
+}
+
+func (b absentBackend) Observe(context.Context, []backends.Ref) ([]backends.Observation, error) {
+	return nil, b.failure()
+}
+
+func (b absentBackend) Logs(context.Context, backends.Ref, backends.Source, int64) (io.ReadCloser, error) {
+	return nil, b.failure()
+}
+
+func (b absentBackend) Stop(context.Context, backends.Ref, time.Duration) error { return b.failure() }
+
+func (b absentBackend) Collect(context.Context, backends.Ref, artifact.Sink) error {
+	return b.failure()
+}
+
+func (b absentBackend) Release(context.Context, backends.Ref) error { return b.failure() }
