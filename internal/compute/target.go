@@ -57,6 +57,9 @@ type Config struct {
 	// HostKey is the fingerprint that the machine must have; empty: what the
 	// files of known host keys say.
 	HostKey string `json:"host_key,omitempty"`
+	// Accepted are fingerprints of host keys, of the machine or of those on the
+	// way, that a person confirmed.
+	Accepted []string `json:"accepted_host_keys,omitempty"`
 	// RemoteDir is where our things are on it; empty: ~/.runner.
 	RemoteDir string `json:"remote_dir,omitempty"`
 	// AgentSocket of the ssh-agent that attaching used; empty: none.

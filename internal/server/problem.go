@@ -123,7 +123,7 @@ func ProblemOf(err error) *Problem {
 		p.Hint = h
 	}
 	switch {
-	case isAsked(err, p), isStored(err, p), isSnapshot(err, p):
+	case isTarget(err, p), isAsked(err, p), isStored(err, p), isSnapshot(err, p):
 	case errors.Is(err, context.Canceled):
 		p.Code, p.Message = Interrupted, "interrupted"
 	case isFailure(err):

@@ -13,6 +13,8 @@ import (
 // Service is what the server puts on the wire. A run's id may be given as a
 // unique prefix or as "@last"; attempt zero is the last one.
 type Service interface {
+	Targets
+
 	// Submit says with its second result whether the run is new, or was
 	// submitted before under the same request id.
 	Submit(ctx context.Context, s controller.Submission) (*run.Run, bool, error)

@@ -24,6 +24,7 @@ import (
 // Service is a server.Service in memory. Its methods are those of the
 // controller.
 type Service struct {
+	FakeTargets
 	dir string
 	// Submitted counts calls of Submit, those with a known request id too.
 	Submitted int

@@ -1,0 +1,106 @@
+package compute
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/runnerml/runner/internal/host/sshhost"
+)
+
+// DialSSH logs in to a machine over SSH. Its errors are *UnknownHostKeyError
+// for a key that nobody has confirmed, and *ReachError.
+func DialSSH(ctx context.Context, t *Target, secrets Secrets, log *slog.Logger) (Connection, error) {
+	var unknown *UnknownHostKeyError
+	cfg := t.sshConfig(secrets)
+	cfg.Log = log.With("target", t.Name)
+	cfg.UnknownHostKey = func(_ context.Context, e *sshhost.HostKeyError) error {
+		if slices.Contains(t.Config.Accepted, e.Fingerprint) {
+			return nil
+		}
+		unknown = &UnknownHostKeyError{Host: e.Host, Type: e.Type, Fingerprint: e.Fingerprint}
+		return unknown
+	}
+	h, err := sshhost.Open(ctx, cfg)
+	if err == nil {
+		return sshConnection{h}, nil
+	}
+	if unknown != nil {
+		return nil, unknown
+	}
+	return nil, reachError(t, err)
+}
+
+type sshConnection struct{ *sshhost.Host }
+
+// HostKey is the fingerprint of the key that the machine showed.
+func (c sshConnection) HostKey() string {
+	fingerprint, _ := c.Host.HostKey()
+	return fingerprint
+}
+
+// sshConfig is what the connection needs, with secrets read when it asks.
+func (t *Target) sshConfig(secrets Secrets) sshhost.Config {
+	c := t.Config
+	cfg := sshhost.Config{Address: c.Address, Root: c.RemoteDir, HostKey: c.HostKey}
+	if c.Identity != "" {
+		cfg.IdentityFiles, cfg.IdentitiesOnly = []string{c.Identity}, true
+	}
+	if c.KnownHosts != "" {
+		cfg.KnownHosts = []string{c.KnownHosts}
+	}
+	// The agent of whoever attached the target, as long as it is there; our own
+	// otherwise.
+	if c.AgentSocket != "" {
+		if _, err := os.Stat(c.AgentSocket); err == nil {
+			cfg.AgentSocket = c.AgentSocket
+		}
+	}
+	if c.Password != "" {
+		cfg.Password = func(context.Context, sshhost.Login) (string, error) {
+			return secrets.read(PurposePassword, c.Password)
+		}
+	}
+	if c.Passphrase != "" {
+		cfg.Passphrase = func(context.Context, string) (string, error) {
+			return secrets.read(PurposePassphrase, c.Passphrase)
+		}
+	}
+	return cfg
+}
+
+// reachError says what a failed login means and what can be done.
+func reachError(t *Target, err error) *ReachError {
+	r := &ReachError{Name: t.Name, Err: err}
+	var (
+		auth    *sshhost.AuthError
+		key     *sshhost.HostKeyError
+		file    *sshhost.KeyFileError
+		secret  *ReferenceError
+		timeout = errors.Is(err, context.DeadlineExceeded)
+	)
+	switch {
+	case errors.As(err, &secret):
+		r.Advice = secret.Hint
+	case errors.As(err, &file):
+		switch {
+		case strings.Contains(err.Error(), "passphrase"):
+			r.Advice = "give its passphrase with --passphrase env:NAME or file:PATH"
+		case errors.Is(err, os.ErrNotExist):
+			r.Advice = "name the private key's file with --identity"
+		}
+	case errors.As(err, &key):
+		if key.Changed {
+			r.Advice = "when the machine was made anew, take the old key out of the file named above, or attach it again with --host-key " + key.Fingerprint
+		}
+	case errors.As(err, &auth):
+		r.Advice = "try ssh " + t.Config.Address + " yourself; give a key with --identity, or a password with --password env:NAME or file:PATH"
+	case errors.Is(err, sshhost.ErrUnreachable), timeout:
+		r.Temporary = true
+		r.Advice = "check the address, that the machine is up, and its firewall"
+	}
+	return r
+}
