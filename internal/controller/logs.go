@@ -253,8 +253,25 @@ func (l *logReader) wait() error {
 	}
 }
 
-// pause gives the target a moment before it is asked again.
-func (l *logReader) pause() error { return sleep(l.ctx, 100*time.Millisecond) }
+// pause gives the target a moment before it is asked again, or until the run
+// changes.
+func (l *logReader) pause() error {
+	moment := time.NewTimer(100 * time.Millisecond)
+	defer moment.Stop()
+	select {
+	case <-moment.C:
+		return nil
+	case <-l.ctx.Done():
+		return l.ctx.Err()
+	case <-l.c.ctx.Done():
+		return io.ErrUnexpectedEOF
+	case _, ok := <-l.changes:
+		if !ok {
+			return io.ErrUnexpectedEOF
+		}
+		return nil
+	}
+}
 
 func (l *logReader) hasArtifact() bool {
 	f, err := artifact.OpenDirectory(l.c.attemptDir(l.id, l.attempt)).Open(LogName)

@@ -180,7 +180,9 @@ func (g *groups) around(fork func(cgroup int) error) error {
 		}
 		defer func() { _ = unix.Close(fd) }() // nothing was written
 	}
-	thread := strconv.Itoa(unix.Gettid())
+	// "0" is the thread that writes. Its id would do the same, but for that the
+	// kernel takes a lock of the whole machine, and waits for a grace period.
+	const thread = "0"
 	for _, path := range g.v1 {
 		if err := put(path, "tasks", thread); err != nil {
 			return fmt.Errorf("enter the control group: %w", err)
