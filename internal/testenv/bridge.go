@@ -65,7 +65,7 @@ func ensureBridge(ctx context.Context, dir string) (bridge, error) {
 func removeBridge(ctx context.Context, dir string) error {
 	name := bridgeName(dir)
 	if _, err := net.InterfaceByName(name); err != nil {
-		return nil
+		return nil //nolint:nilerr // there is none, so nothing is to be done
 	}
 	b, err := addressOf(name)
 	if err != nil {
