@@ -8,7 +8,6 @@ import (
 	"github.com/runnerml/runner/internal/container"
 	"github.com/runnerml/runner/internal/host"
 	"github.com/runnerml/runner/internal/inventory"
-	"github.com/runnerml/runner/internal/server"
 	"github.com/runnerml/runner/internal/settings"
 	"github.com/runnerml/runner/runconfig"
 	"github.com/spf13/cobra"
@@ -28,15 +27,17 @@ func newDoctor(c *cli) *cobra.Command {
 		Short: "Check a machine, and say what each finding means",
 		Long: `Doctor looks at Docker, GPUs and their driver, Python and its tools, disk and
 limits, and says what it means for runs. It asks the machine itself, so it also
-works when the agent does not.`,
-		Args: wants(0, 1, ""),
+works when the agent does not. With the name of an attached target it has the
+agent ask that machine.`,
+		Args: wants(0, 1, ""), ValidArgsFunction: c.completeTargets,
 	}
 	as := addFormat(cmd, asTable, asJSON)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		ask := diagnose
 		if len(args) > 0 && args[0] != runconfig.DefaultTarget {
-			return server.Wrong(fmt.Sprintf("no compute target is named %q", args[0]), cmd.CommandPath(), "known targets: "+runconfig.DefaultTarget)
+			ask = func(ctx context.Context) (*diagnosis, error) { return c.diagnoseTarget(ctx, args[0]) }
 		}
-		found, err := diagnose(cmd.Context())
+		found, err := ask(cmd.Context())
 		if err != nil {
 			return err
 		}
@@ -76,6 +77,21 @@ func diagnose(ctx context.Context) (_ *diagnosis, err error) {
 	}
 	findings := inventory.Diagnose(inv)
 	return &diagnosis{Level: inventory.Worst(findings), Findings: findings, Inventory: inv}, nil
+}
+
+// diagnoseTarget has the agent ask an attached machine.
+func (c *cli) diagnoseTarget(ctx context.Context, name string) (*diagnosis, error) {
+	client, err := c.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	check, err := client.CheckTarget(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	findings := inventory.Diagnose(check.Facts)
+	return &diagnosis{Level: inventory.Worst(findings), Findings: findings, Inventory: check.Facts}, nil
 }
 
 // findings are a line each, with what it means and what to do below.

@@ -55,12 +55,17 @@ func startEngine(ctx context.Context, home server.Home, log *slog.Logger) (_ *en
 		return nil, err
 	}
 	closers = append(closers, here.Close)
+	machines, closeMachines, err := openMachines(ctx, home, set, db, snapshots, log)
+	if err != nil {
+		return nil, err
+	}
+	closers = append(closers, closeMachines)
 
 	m := metrics.New(func() map[run.State]int { return countStates(db, log) })
 	c, err := controller.New(controller.Options{
 		Home: string(home), Store: db, Snapshots: snapshots,
-		Backends: map[string]backends.Backend{"local": here},
-		Metrics:  m, Logger: log, UnreachableLimit: time.Duration(set.UnreachableLimit),
+		Backends: map[string]backends.Backend{"local": here}, Machines: machines,
+		Metrics: m, Logger: log, UnreachableLimit: time.Duration(set.UnreachableLimit),
 	})
 	if err != nil {
 		return nil, err

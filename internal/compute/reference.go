@@ -43,6 +43,13 @@ func ParseReference(text string) (Reference, error) {
 		return Reference(text), nil
 	}
 	if path, ok := strings.CutPrefix(text, filePrefix); ok && path != "" {
+		if rest, ok := strings.CutPrefix(path, "~/"); ok { // no shell expands it there
+			home, err := os.UserHomeDir()
+			if err != nil {
+				return "", fmt.Errorf("path of a secret: %w", err)
+			}
+			path = filepath.Join(home, rest)
+		}
 		abs, err := filepath.Abs(path)
 		if err != nil {
 			return "", fmt.Errorf("path of a secret: %w", err)

@@ -1,0 +1,243 @@
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/mattn/go-isatty"
+	"github.com/runnerml/runner/internal/client"
+	"github.com/runnerml/runner/internal/compute"
+	"github.com/runnerml/runner/internal/controller"
+	"github.com/runnerml/runner/internal/server"
+	"github.com/spf13/cobra"
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/term"
+)
+
+func newComputeAttach(c *cli) *cobra.Command {
+	cmd := &cobra.Command{Use: "attach", Short: "Make a machine a compute target"}
+	cmd.AddCommand(newAttachSSH(c), newAttachRetired())
+	makeGroup(cmd)
+	return cmd
+}
+
+// attachFlags are those of runner compute attach ssh.
+type attachFlags struct {
+	address, identity, password, passphrase string
+	knownHosts, hostKey, remoteDir, as      string
+	takeOver, allowSame                     bool
+}
+
+func newAttachSSH(c *cli) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "ssh NAME",
+		Short: "A machine over SSH",
+		Long: `Attach reaches the machine, logs in, says what it has, marks it as ours and
+keeps it as a target under NAME. Nothing is installed there but what lies in
+~/.runner (or --remote-dir), and nothing needs root.
+
+User, port, keys, jump hosts and host key aliases of ~/.ssh/config count. The
+machine's host key must be known (known_hosts), given, or confirmed by you.`,
+		Example: `  runner compute attach ssh gpubox --address me@gpubox.example.org
+  runner compute attach ssh gpubox --address gpubox --identity ~/.ssh/id_ed25519
+  SSHPASS=... runner compute attach ssh gpubox --address me@10.0.0.5 --password env:SSHPASS`,
+		Args: wants(1, 1, "name"),
+	}
+	var f attachFlags
+	flags := cmd.Flags()
+	flags.StringVar(&f.address, "address", "", "`[USER@]HOST[:PORT]`, or an alias of the ssh configuration; NAME itself without it")
+	flags.StringVar(&f.identity, "identity", "", "private key `FILE`; those of the ssh configuration and the ssh-agent without it")
+	flags.StringVar(&f.password, "password", "", "where the password is: `env:NAME` or file:PATH")
+	flags.StringVar(&f.passphrase, "passphrase", "", "where the passphrase of the key is: `env:NAME` or file:PATH")
+	flags.StringVar(&f.knownHosts, "known-hosts", "", "`FILE` of known host keys; those of the ssh configuration without it")
+	flags.StringVar(&f.hostKey, "host-key", "", "`FINGERPRINT` (SHA256:...) that the machine's key must have")
+	flags.StringVar(&f.remoteDir, "remote-dir", "", "`DIR` on the machine for our things (default ~/.runner)")
+	flags.StringVar(&f.as, "as", "", "\"instance\": a compute instance, whose queue can be stopped and started")
+	flags.BoolVar(&f.takeOver, "take-over", false, "take the machine from the installation that has it attached")
+	flags.BoolVar(&f.allowSame, "allow-same-machine", false, "also when it is this computer, or attached already under another name")
+	_ = cmd.MarkFlagFilename("identity") // fails only for unknown flags
+	as := addFormat(cmd, asTable, asJSON)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		a, err := f.attachment(cmd, args[0])
+		if err != nil {
+			return err
+		}
+		if err := c.askPassphrase(a); err != nil {
+			return err
+		}
+		return c.onTarget(cmd, args[0], func(ctx context.Context, client *client.Client, _ string) error {
+			t, err := c.attach(ctx, client, a)
+			if err != nil {
+				return err
+			}
+			if as.json() {
+				return c.printJSON(t)
+			}
+			return c.print(c.targetPage(t, t.Facts) + c.warnings(t.Facts))
+		})
+	}
+	return cmd
+}
+
+// newAttachRetired says what to use instead of a kind that is no more.
+func newAttachRetired() *cobra.Command {
+	return &cobra.Command{
+		Use: "adla", Hidden: true, DisableFlagParsing: true, Short: "Data Lake Analytics (retired)",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return server.Wrong("Azure Data Lake Analytics was retired on 29 February 2024", cmd.CommandPath(),
+				"use Spark instead, or a machine over SSH: runner compute attach ssh")
+		},
+	}
+}
+
+// attachment is what the flags ask for.
+func (f *attachFlags) attachment(cmd *cobra.Command, name string) (*controller.Attachment, error) {
+	if err := compute.CheckName(name); err != nil {
+		return nil, server.Wrong(err.Error(), "", "")
+	}
+	a := &controller.Attachment{
+		Name: name, Kind: compute.SSH, Secrets: map[string]string{}, TakeOver: f.takeOver, AllowSameMachine: f.allowSame,
+		Config: compute.Config{Address: cmp.Or(f.address, name), HostKey: f.hostKey, RemoteDir: f.remoteDir},
+	}
+	switch f.as {
+	case "":
+	case "instance":
+		a.Instance = true
+	default:
+		return nil, server.Wrong(fmt.Sprintf("--as: a machine cannot be attached as %q", f.as), cmd.CommandPath(), "--as instance, or no --as")
+	}
+	if f.hostKey != "" && !strings.HasPrefix(f.hostKey, "SHA256:") {
+		return nil, server.Wrong("--host-key: not a fingerprint of the form SHA256:...", cmd.CommandPath(),
+			"ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub prints it on the machine")
+	}
+	if f.hostKey != "" && f.knownHosts != "" {
+		return nil, server.Wrong("--host-key and --known-hosts are two answers to one question", cmd.CommandPath(), "give one of them")
+	}
+	for _, file := range []struct{ flag, given string }{{"identity", f.identity}, {"known-hosts", f.knownHosts}} {
+		abs, err := absFile(file.given)
+		if err != nil {
+			return nil, wrongFlag(cmd, file.flag, err)
+		}
+		if file.flag == "identity" {
+			a.Config.Identity = abs
+		} else {
+			a.Config.KnownHosts = abs
+		}
+	}
+	var err error
+	if a.Config.Password, err = f.secret(cmd, a, compute.PurposePassword, f.password); err != nil {
+		return nil, err
+	}
+	if a.Config.Passphrase, err = f.secret(cmd, a, compute.PurposePassphrase, f.passphrase); err != nil {
+		return nil, err
+	}
+	if remote() == "" {
+		a.Config.AgentSocket = os.Getenv("SSH_AUTH_SOCK")
+	}
+	return a, nil
+}
+
+// absFile is a file that must be there. On a server's computer it is the
+// server that looks.
+func absFile(path string) (string, error) {
+	if path == "" || remote() != "" {
+		return path, nil
+	}
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	if _, err := os.Stat(abs); err != nil {
+		return "", err
+	}
+	return abs, nil
+}
+
+// secret reads a reference. The value of a variable is sent along: the agent
+// seals it, since the variable may not be there when it connects again.
+func (f *attachFlags) secret(cmd *cobra.Command, a *controller.Attachment, purpose, given string) (compute.Reference, error) {
+	if given == "" {
+		return "", nil
+	}
+	ref, err := compute.ParseReference(given)
+	if e, ok := errors.AsType[*compute.ReferenceError](err); ok {
+		return "", server.Wrong("--"+purpose+": "+e.What, cmd.CommandPath(), e.Hint)
+	}
+	if err != nil {
+		return "", wrongFlag(cmd, purpose, err)
+	}
+	if name, ok := ref.Env(); ok {
+		value := os.Getenv(name)
+		if value == "" {
+			return "", server.Wrong(fmt.Sprintf("--%s: the variable %s is not set", purpose, name), cmd.CommandPath(), "")
+		}
+		a.Secrets[purpose] = value
+	}
+	return ref, nil
+}
+
+// askPassphrase asks for the passphrase of an encrypted key, when a person is
+// there to tell it.
+func (c *cli) askPassphrase(a *controller.Attachment) error {
+	if a.Config.Identity == "" || a.Config.Passphrase != "" || remote() != "" || !c.interactive() {
+		return nil
+	}
+	data, err := os.ReadFile(a.Config.Identity)
+	if err != nil {
+		return server.WrongPath(err)
+	}
+	_, err = ssh.ParsePrivateKey(data)
+	if _, locked := errors.AsType[*ssh.PassphraseMissingError](err); !locked {
+		return nil // whatever else is wrong with it, connecting says
+	}
+	fmt.Fprintf(c.err, "passphrase of %s (nothing: the ssh-agent has the key): ", a.Config.Identity)
+	value, err := term.ReadPassword(int(os.Stdin.Fd()))
+	fmt.Fprintln(c.err)
+	if err != nil {
+		return fmt.Errorf("read the passphrase: %w", err)
+	}
+	if len(value) > 0 {
+		a.Config.Passphrase, a.Secrets[compute.PurposePassphrase] = compute.Given, string(value)
+	}
+	return nil
+}
+
+// interactive says whether a person can be asked.
+func (c *cli) interactive() bool { return isatty.IsTerminal(os.Stdin.Fd()) && c.err.terminal }
+
+// mostKeys is how many machines on the way may have to be confirmed.
+const mostKeys = 10
+
+// attach asks the agent, and the person for each host key that nobody knows.
+func (c *cli) attach(ctx context.Context, client *client.Client, a *controller.Attachment) (*controller.TargetInfo, error) {
+	for range mostKeys {
+		answer, err := client.Attach(ctx, *a)
+		if err != nil {
+			return nil, err
+		}
+		key := answer.UnknownHostKey
+		if key == nil {
+			return answer.Target, nil
+		}
+		if !c.interactive() {
+			return nil, key
+		}
+		fmt.Fprintf(c.err, "The key of %s is not known yet:\n  %s %s\nIs it the machine's own? [yes/no] ",
+			tidyLine(key.Host), tidyLine(key.Type), tidyLine(key.Fingerprint))
+		line, err := bufio.NewReader(os.Stdin).ReadString('\n')
+		if err != nil {
+			return nil, fmt.Errorf("read the answer: %w", err)
+		}
+		if strings.TrimSpace(line) != "yes" {
+			return nil, key
+		}
+		a.Config.Accepted = append(a.Config.Accepted, key.Fingerprint)
+	}
+	return nil, server.Wrong("too many host keys are unknown", "", "")
+}

@@ -1,0 +1,53 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"os/user"
+
+	"github.com/runnerml/runner/backends"
+	"github.com/runnerml/runner/internal/compute"
+	"github.com/runnerml/runner/internal/host"
+	"github.com/runnerml/runner/internal/machine"
+	"github.com/runnerml/runner/internal/server"
+	"github.com/runnerml/runner/internal/settings"
+	"github.com/runnerml/runner/internal/snapshot"
+	"github.com/runnerml/runner/internal/store"
+)
+
+// openMachines makes the machines that targets are reachable. close comes
+// after the controller's.
+func openMachines(
+	ctx context.Context, home server.Home, set *settings.Settings, db *store.Store, snapshots *snapshot.Store, log *slog.Logger,
+) (_ *compute.Machines, closer func() error, err error) {
+	installation, err := db.InstallationID(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	here := host.NewHere(string(home))
+	return &compute.Machines{
+		Installation: installation, By: whoWhere(), Here: here,
+		Connect: func(ctx context.Context, t *compute.Target, secrets compute.Secrets) (compute.Connection, error) {
+			return compute.DialSSH(ctx, t, secrets, log)
+		},
+		Backend: func(ctx context.Context, _ *compute.Target, c compute.Connection) (backends.Backend, error) {
+			return machine.New(ctx, machine.Config{
+				Host: c, Installation: installation, Snapshots: snapshots, Images: set.BaseImages, MaxLog: int64(set.MaxLogSize),
+			})
+		},
+	}, here.Close, nil
+}
+
+// whoWhere is who we are, for those who find our claim on a machine.
+func whoWhere() string {
+	name, nameErr := os.Hostname()
+	me, err := user.Current()
+	switch err = errors.Join(err, nameErr); {
+	case err == nil:
+		return me.Username + "@" + name
+	default:
+		return name
+	}
+}
