@@ -2,7 +2,7 @@
 
 GO       ?= go
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-LDFLAGS  := -s -w -X github.com/runnerml/runner/internal/version.Version=$(VERSION)
+LDFLAGS  := -s -w -X main.version=$(VERSION)
 TOOLS    := $(CURDIR)/bin/tools
 LINT     := $(TOOLS)/golangci-lint
 LINT_VERSION := v2.15.0

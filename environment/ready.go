@@ -51,6 +51,18 @@ type Event struct {
 	Hint string
 }
 
+// Words of the event, for whoever reads a log: whole lines.
+func (e Event) Words() string {
+	switch {
+	case e.Kind == StepEvent:
+		return fmt.Sprintf("step %d/%d: %s\n", e.Step, e.Steps, e.Message)
+	case e.Hint != "":
+		return fmt.Sprintf("error: %s\nhint: %s\n", e.Message, e.Hint)
+	default:
+		return fmt.Sprintf("error: %s\n", e.Message)
+	}
+}
+
 // ParseLine reads one line of a recipe's output, without its line end. False:
 // it is the output of a tool.
 func ParseLine(line string) (Event, bool) {

@@ -28,6 +28,10 @@ type ScriptRunConfig struct {
 
 	// ComputeTarget names an attached target. Default local.
 	ComputeTarget string `json:"compute_target,omitempty" yaml:"compute_target,omitempty"`
+	// Path is PATH of the shell that submitted to this computer, so that a
+	// virtual environment that is active there counts. Filled in by the
+	// command, not by specs. Plain processes only.
+	Path string `json:"path,omitempty" yaml:"-"`
 	// Environment is a registered name, a file, or inline. Default: python3 as
 	// it is found on the target.
 	Environment *EnvironmentRef `json:"environment,omitempty" yaml:"environment,omitempty"`

@@ -112,8 +112,8 @@ func (c *cli) statusText(s agentStatus) string {
 	if !s.Running {
 		return fmt.Sprintf("no agent serves %s; the next command starts one\n", s.Home)
 	}
-	text := fmt.Sprintf("the agent of %s runs\nprocess  %d, for %s\nversion  %s\nlog      %s\n",
-		s.Home, s.Agent.PID, age(c.now().Sub(s.Agent.StartedAt)), s.Agent.Version, s.Log)
+	text := fmt.Sprintf("the agent of %s runs\nprocess  %d, for %s\nversion  %s\nlog      %s\ndocker   %s\n",
+		s.Home, s.Agent.PID, age(c.now().Sub(s.Agent.StartedAt)), s.Agent.Version, s.Log, dockerWords(s.Agent.Docker))
 	if !s.SameBuild {
 		text += "it is of another build than this command: the next command replaces it\n"
 	}

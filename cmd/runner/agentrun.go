@@ -105,11 +105,15 @@ func (a *agentProcess) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer closeWith(&err, e.close)
+	docker, err := dockerNamed(l.Home)
+	if err != nil {
+		return err
+	}
 	s := server.New(server.Options{
 		Service: e.service, Snapshots: e.snapshots, Metrics: e.metrics, Log: a.log,
 		Info: server.AgentInfo{
 			Version: currentVersion().Version, Build: l.Build, PID: os.Getpid(),
-			StartedAt: a.now().UTC(), Schema: a.schema, Foreground: !a.spawned,
+			StartedAt: a.now().UTC(), Schema: a.schema, Foreground: !a.spawned, Docker: docker,
 		},
 	})
 	agent := server.Agent{Home: l.Home, Server: s, Idle: a.idle, Busy: e.busy, Log: a.log, Ready: a.ready}

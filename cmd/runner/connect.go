@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/runnerml/runner/internal/client"
+	"github.com/runnerml/runner/internal/run"
 	"github.com/runnerml/runner/internal/server"
 )
 
@@ -75,11 +76,31 @@ func (c *cli) connect(ctx context.Context) (*client.Client, error) {
 // remotePatience is how long a server that does not answer is asked again.
 const remotePatience = 3 * time.Second
 
-// outputsDir is where an attempt's outputs are, for a person.
-func outputsDir(id string, attempt int) string {
+// leftIn is where a run's last attempt left something on this computer:
+// outputs/, or what holds logs/ when there are only logs; empty when it left
+// nothing.
+func leftIn(r *run.Run) string {
 	h, err := home()
-	if remote() != "" || err != nil || attempt == 0 {
+	if remote() != "" || err != nil || len(r.Attempts) == 0 {
 		return ""
 	}
-	return filepath.Join(string(h), "runs", id, "attempts", fmt.Sprint(attempt), "outputs")
+	attempt := filepath.Join(string(h), "runs", r.ID, "attempts", fmt.Sprint(len(r.Attempts)))
+	outputs := filepath.Join(attempt, "outputs")
+	if holdsFiles(outputs) {
+		return outputs
+	}
+	if logs := filepath.Join(attempt, "logs"); holdsFiles(logs) {
+		return attempt
+	}
+	return ""
+}
+
+func holdsFiles(dir string) bool {
+	f, err := os.Open(dir)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	names, _ := f.Readdirnames(1) // an error is no name
+	return len(names) > 0
 }

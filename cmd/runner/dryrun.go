@@ -26,8 +26,7 @@ type dryRunSource struct {
 	Bytes int64 `json:"bytes"`
 }
 
-// plan says what a submission would do. The picture is taken, because it is
-// what would be sent, and costs nothing a second time.
+// plan says what a submission would do. Nothing is stored, here or there.
 func (s *submitting) plan(ctx context.Context) error {
 	s.lines = s.newLiveLines()
 	defer s.lines.clear()

@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -51,12 +49,13 @@ func (s *submitting) follow(ctx context.Context, c *client.Client, r *run.Run) e
 // follower tells the story of one run.
 type follower struct {
 	*cli
-	lines  *liveLines
-	id     string
-	step   string
-	queued atomic.Bool
-	detail string    // of a step, that was said last
-	spoke  time.Time // when that was
+	lines    *liveLines
+	id       string
+	step     string
+	queued   atomic.Bool
+	remarked string    // what was said of this moment last
+	detail   string    // of a step, that was said last
+	spoke    time.Time // when that was
 }
 
 // speakEvery keeps the lines about a long preparation few where there is no
@@ -110,6 +109,8 @@ func (f *follower) notice(n controller.Notice) error {
 		f.progress(n.Progress)
 	case n.Event != nil:
 		f.event(n.Event)
+	case n.Remark != nil:
+		f.remark(*n.Remark)
 	case n.Run != nil:
 		f.queued.Store(n.Run.State == run.Queued)
 	}
@@ -126,6 +127,25 @@ func (f *follower) progress(p *controller.Progress) {
 		f.linef("%s %s", p.Step, tidyLine(p.Detail))
 	}
 	f.lines.show(p.Step, p.Detail, p.Done, p.Total, p.Unit)
+}
+
+// remark says what is true at the moment, when it is something else than
+// before: that the target does not answer, that a step is tried again.
+func (f *follower) remark(text string) {
+	if text == f.remarked {
+		return
+	}
+	f.remarked = text
+	const name = "now"
+	if text == "" {
+		f.lines.drop(name)
+		return
+	}
+	if f.lines.enabled {
+		f.lines.show(name, firstLine(text), 0, 0, "")
+		return
+	}
+	f.linef("%s", firstLine(text))
 }
 
 func (f *follower) event(e *run.Event) {
@@ -182,8 +202,8 @@ func (c *cli) closing(r *run.Run) error {
 	if more := moreLines(r.Message); more != "" {
 		c.sayf("%s", more)
 	}
-	if meaning.Hint != "" {
-		c.sayf("%s %s", c.err.bold("hint:"), hintFor(r, meaning.Hint))
+	if hint := hintOf(r); hint != "" {
+		c.sayf("%s %s", c.err.bold("hint:"), hint)
 	}
 	return exit(meaning.Exit)
 }
@@ -221,12 +241,8 @@ func (c *cli) outputsWords(r *run.Run) string {
 	if remote() != "" {
 		return ", outputs: runner outputs " + r.ID + " --to DIR"
 	}
-	dir := outputsDir(r.ID, len(r.Attempts))
-	if dir == "" {
-		return ""
+	if dir := leftIn(r); dir != "" {
+		return ", outputs in " + dir
 	}
-	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
-		return ""
-	}
-	return ", outputs in " + dir
+	return ""
 }

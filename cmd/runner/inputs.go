@@ -40,6 +40,17 @@ func wrongInput(err error, where string) error {
 	return p
 }
 
+// ownPath is PATH of this shell, as it means the same in any directory.
+func ownPath() string {
+	dirs := filepath.SplitList(os.Getenv("PATH"))
+	for i, dir := range dirs {
+		if abs, err := filepath.Abs(dir); err == nil { // else it is as good as it is
+			dirs[i] = abs
+		}
+	}
+	return strings.Join(dirs, string(filepath.ListSeparator))
+}
+
 // secretsOf reads the values of a spec's secrets from our environment.
 func secretsOf(config *runconfig.ScriptRunConfig) (map[string]string, error) {
 	if len(config.Secrets) == 0 {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -9,6 +8,7 @@ import (
 	"time"
 
 	"al.essio.dev/pkg/shellescape"
+	"github.com/runnerml/runner/environment"
 	"github.com/runnerml/runner/internal/run"
 )
 
@@ -48,20 +48,16 @@ func (p *page) head() {
 	p.linef("%s  %s", p.out.bold(r.ID), words)
 	if r.Outcome == nil {
 		if r.Message != "" {
-			p.linef("%s", tidy(r.Message))
+			p.linef("%s", firstLine(r.Message))
 		}
-		return
 	}
 	if more := moreLines(r.Message); more != "" {
 		p.linef("%s", more)
 	}
-	if hint := r.Outcome.Meaning().Hint; hint != "" {
-		p.linef("%s %s", p.out.bold("hint:"), hintFor(r, hint))
+	if hint := hintOf(r); hint != "" {
+		p.linef("%s %s", p.out.bold("hint:"), hint)
 	}
 }
-
-// hintFor puts the run's id where a hint of the table says RUN.
-func hintFor(r *run.Run, hint string) string { return strings.ReplaceAll(hint, "RUN", r.ID) }
 
 // spec sums up what was asked for.
 func (p *page) spec() {
@@ -76,7 +72,7 @@ func (p *page) spec() {
 	row("name", r.DisplayName)
 	row("experiment", r.Experiment)
 	if cfg := r.Config; cfg != nil {
-		row("command", cmp.Or(cfg.Command, shellescape.QuoteCommand(append([]string{cfg.Script}, cfg.Arguments...))))
+		row("command", p.command())
 		if cfg.Command != "" && len(cfg.Arguments) > 0 {
 			row("arguments", shellescape.QuoteCommand(cfg.Arguments))
 		}
@@ -91,9 +87,32 @@ func (p *page) spec() {
 	}
 	row("rerun of", r.RerunOf)
 	if r.State.Ended() {
-		row("outputs", outputsDir(r.ID, len(r.Attempts)))
+		row("outputs", leftIn(r))
 	}
 	p.b.WriteString(t.render(0))
+}
+
+// command is what runs: the spec's own, or the script under what carries it
+// out.
+func (p *page) command() string {
+	cfg := p.run.Config
+	if cfg.Command != "" {
+		return cfg.Command
+	}
+	interpreter := "python3" // without an environment, as it is found
+	if e := p.run.ResolvedEnvironment; e != nil {
+		interpreter = e.Activate("").Interpreter
+		switch e.Kind {
+		case environment.Venv, environment.CondaEnv:
+			interpreter = "python" // the environment's own, by its short name
+		case environment.Existing, environment.Image, environment.ImageBuild, environment.Dockerfile:
+		}
+	}
+	line := cfg.CommandLine(interpreter, nil)
+	if line[1] == "-c" { // a script that says itself what runs it
+		line = line[3:]
+	}
+	return shellescape.QuoteCommand(line)
 }
 
 func (p *page) environment() string {

@@ -43,8 +43,8 @@ environment are made anew when it is they that change.`,
 		if err != nil {
 			return err
 		}
-		s := submitting{cli: c, config: config, base: base, detach: *detach, json: as.json()}
-		if *dryRun {
+		s := submitting{cli: c, config: config, base: base, detach: *detach, json: as.json(), dryRun: *dryRun}
+		if s.dryRun {
 			return s.plan(cmd.Context())
 		}
 		return s.run(cmd.Context())
@@ -63,6 +63,7 @@ func again(old *run.Run, sets []string) (*runconfig.ScriptRunConfig, controller.
 	if err != nil {
 		return nil, base, wrongInput(err, old.ID)
 	}
+	config.Path = old.Config.Path
 	for _, set := range sets {
 		switch field := strings.TrimSpace(set); {
 		case strings.HasPrefix(field, "source_directory"):

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strings"
 
 	"github.com/runnerml/runner/internal/client"
 	"github.com/runnerml/runner/internal/server"
@@ -23,6 +24,8 @@ type sources struct {
 	home  string
 	limit int64 // of a picture, in bytes
 	lines *liveLines
+	// dryRun: pictures are looked at and not stored, and nothing is sent.
+	dryRun bool
 }
 
 func openSources(lines *liveLines) (*sources, error) {
@@ -58,6 +61,7 @@ func (s *sources) take(ctx context.Context, dir string) (snapshot.Snapshot, erro
 	return s.store.Take(ctx, dir, snapshot.Options{
 		MaxBytes: s.limit,
 		SkipDirs: []string{s.home},
+		DryRun:   s.dryRun,
 		Progress: func(p snapshot.Progress) {
 			s.lines.show(step, fmt.Sprintf("reading %d of %s", p.Files, plural(p.TotalFiles, "file")), p.Bytes, p.TotalBytes, "B")
 		},
@@ -66,6 +70,9 @@ func (s *sources) take(ctx context.Context, dir string) (snapshot.Snapshot, erro
 
 // upload brings a picture to the server; on the same RUNNER_HOME it is there.
 func (s *sources) upload(ctx context.Context, c *client.Client, id snapshot.ID) error {
+	if s.dryRun {
+		return nil
+	}
 	const step = "upload"
 	defer s.lines.drop(step)
 	return c.Upload(ctx, s.store, id, func(sent int64) { s.lines.show(step, "sending the source", sent, 0, "B") })
@@ -76,15 +83,12 @@ func (s *sources) checkScript(ctx context.Context, config *runconfig.ScriptRunCo
 	if config.Script == "" {
 		return nil
 	}
-	manifest, err := s.store.Manifest(ctx, id)
-	if err != nil {
+	script := path.Clean(filepath.ToSlash(config.Script))
+	where := filepath.Join(config.SourceDirectory, script)
+	files, found, err := s.find(ctx, config.SourceDirectory, id, script)
+	if err != nil || found {
 		return err
 	}
-	script := path.Clean(filepath.ToSlash(config.Script))
-	if entry, ok := manifest.Find(script); ok && entry.Kind != snapshot.KindDir {
-		return nil
-	}
-	where := filepath.Join(config.SourceDirectory, script)
 	_, err = os.Stat(where)
 	switch {
 	case err == nil:
@@ -92,17 +96,53 @@ func (s *sources) checkScript(ctx context.Context, config *runconfig.ScriptRunCo
 	case !errors.Is(err, fs.ErrNotExist):
 		return server.WrongPath(err)
 	}
-	var files []string
-	for i := range manifest.Entries {
-		if e := &manifest.Entries[i]; e.Kind == snapshot.KindFile {
-			files = append(files, e.Path)
-		}
-	}
 	hint := ""
 	if near := yamlpos.Nearest(script, files); near != "" {
 		hint = fmt.Sprintf("did you mean %q?", near)
 	}
 	return server.Wrong("the script is not in the source directory", where, hint)
+}
+
+// find looks for a script in a picture, and names the files that are there.
+func (s *sources) find(ctx context.Context, dir string, id snapshot.ID, script string) (files []string, found bool, err error) {
+	if s.dryRun {
+		return s.findUnstored(ctx, dir, id, script)
+	}
+	manifest, err := s.store.Manifest(ctx, id)
+	if err != nil {
+		return nil, false, err
+	}
+	if entry, ok := manifest.Find(script); ok && entry.Kind != snapshot.KindDir {
+		return nil, true, nil
+	}
+	for i := range manifest.Entries {
+		if e := &manifest.Entries[i]; e.Kind == snapshot.KindFile {
+			files = append(files, e.Path)
+		}
+	}
+	return files, false, nil
+}
+
+// findUnstored is find for a picture that was only looked at: the script is in
+// it when the picture without the script is another one.
+func (s *sources) findUnstored(ctx context.Context, dir string, id snapshot.ID, script string) (files []string, found bool, err error) {
+	if info, err := os.Stat(filepath.Join(dir, script)); err == nil && !info.IsDir() {
+		pattern := "/" + strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`, " ", `\ `).Replace(script)
+		without, err := s.store.Take(ctx, dir, snapshot.Options{
+			MaxBytes: s.limit, SkipDirs: []string{s.home}, DryRun: true, Exclude: []string{pattern},
+		})
+		return nil, err == nil && without.ID != id, err
+	}
+	near, err := os.ReadDir(filepath.Dir(filepath.Join(dir, script)))
+	if err != nil {
+		return nil, false, nil //nolint:nilerr // no name to suggest
+	}
+	for _, e := range near {
+		if !e.IsDir() {
+			files = append(files, path.Join(path.Dir(script), e.Name()))
+		}
+	}
+	return files, false, nil
 }
 
 func pathReason(err error) string {

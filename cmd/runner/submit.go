@@ -54,8 +54,8 @@ not be made, 5 on an internal error and 130 when it was canceled.`,
 		if err != nil {
 			return flags.ownWords(err)
 		}
-		s := submitting{cli: c, config: config, detach: *detach, json: as.json()}
-		if *dryRun {
+		s := submitting{cli: c, config: config, detach: *detach, json: as.json(), dryRun: *dryRun}
+		if s.dryRun {
 			return s.plan(cmd.Context())
 		}
 		return s.run(cmd.Context())
@@ -82,6 +82,8 @@ type submitting struct {
 	// base is what a rerun takes over; its empty fields are made anew.
 	base  controller.Submission
 	lines *liveLines
+	// dryRun leaves nothing behind.
+	dryRun bool
 }
 
 // run submits and follows.
@@ -119,6 +121,9 @@ type prepared struct {
 func (s *submitting) prepare(ctx context.Context) (_ *prepared, err error) {
 	p := &prepared{Submission: s.base}
 	p.Config, p.RequestID = s.config, rand.Text()
+	if remote() == "" && p.Config.ComputeTarget == runconfig.DefaultTarget && p.Config.Path == "" {
+		p.Config.Path = ownPath()
+	}
 	if p.Secrets, err = secretsOf(s.config); err != nil {
 		return nil, err
 	}
@@ -131,7 +136,7 @@ func (s *submitting) prepare(ctx context.Context) (_ *prepared, err error) {
 	var from *sources
 	var failed error
 	if p.Snapshot == "" {
-		from, failed = openSources(s.lines)
+		from, failed = s.openSources()
 		if failed == nil {
 			failed = p.takeSource(ctx, from)
 		}
@@ -149,6 +154,14 @@ func (s *submitting) prepare(ctx context.Context) (_ *prepared, err error) {
 		return nil, failed
 	}
 	return p, nil
+}
+
+func (s *submitting) openSources() (*sources, error) {
+	from, err := openSources(s.lines)
+	if err == nil {
+		from.dryRun = s.dryRun
+	}
+	return from, err
 }
 
 func (p *prepared) takeSource(ctx context.Context, from *sources) (err error) {
@@ -172,8 +185,10 @@ func (s *submitting) finishPreparing(ctx context.Context, p *prepared, from *sou
 			return err
 		}
 	}
-	p.RegistryPassword, err = registryPassword(p.Environment)
-	return err
+	if p.RegistryPassword, err = registryPassword(p.Environment); err != nil {
+		return err
+	}
+	return s.noteOtherDocker(ctx, p.client, p.Environment)
 }
 
 // contextPicture takes a Dockerfile's directory to the server.
@@ -181,7 +196,7 @@ func (s *submitting) contextPicture(p *prepared, from *sources) func(context.Con
 	return func(ctx context.Context, dir string) (string, error) {
 		var err error
 		if from == nil {
-			if from, err = openSources(s.lines); err != nil {
+			if from, err = s.openSources(); err != nil {
 				return "", err
 			}
 		}

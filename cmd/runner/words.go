@@ -79,10 +79,24 @@ func firstLine(text string) string {
 	return tidyLine(line)
 }
 
-// moreLines are the other lines of a message, as its writer laid them out.
-func moreLines(text string) string {
-	_, more, _ := strings.Cut(text, "\n")
+// moreLines are what the tools said, as they laid it out.
+func moreLines(message string) string {
+	_, more, _ := run.SplitMessage(message)
 	return strings.TrimRight(tidy(more), "\n")
+}
+
+// hintOf is what can be done about how a run ended: what its message says, and
+// what goes for all that ended like it.
+func hintOf(r *run.Run) string {
+	_, _, own := run.SplitMessage(r.Message)
+	if r.Outcome == nil {
+		return tidyLine(own)
+	}
+	general := strings.ReplaceAll(r.Outcome.Meaning().Hint, "RUN", r.ID)
+	if own != "" && general != "" {
+		return tidyLine(own) + "; " + general
+	}
+	return tidyLine(own) + general
 }
 
 // stateIn writes a state in its colour.

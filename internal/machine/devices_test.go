@@ -115,14 +115,20 @@ func TestContainerSpec(t *testing.T) {
 	}
 }
 
-// A process inherits what its user has, without what is ours and, in an
-// environment that was made, without what belongs to another Python.
+// A process inherits the baseline, with the PATH of whoever submitted; that of
+// this computer means nothing on another.
 func TestInherited(t *testing.T) {
-	m := &Machine{config: Config{Environ: []string{"HOME=/h", "RUNNER_TOKEN=secret", "RUNNER_HOME=/x", "PYTHONPATH=/p", "VIRTUAL_ENV=/v", "PATH=/bin", "ODD=a=b\nc"}}}
-	if diff := cmp.Diff([]string{"HOME=/h", "PYTHONPATH=/p", "VIRTUAL_ENV=/v", "PATH=/bin", "ODD=a=b\nc"}, m.inherited(&record{})); diff != "" {
+	m := &Machine{config: Config{Environ: []string{"HOME=/h", "PATH=/bin", "UV_PUBLISH_TOKEN=t", "LANG=a=b\nc"}}, local: true}
+	a := backends.Attempt{Config: &runconfig.ScriptRunConfig{}}
+	if diff := cmp.Diff([]string{"HOME=/h", "PATH=/bin", "LANG=a=b\nc"}, m.inherited(a)); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff([]string{"HOME=/h", "PATH=/bin", "ODD=a=b\nc"}, m.inherited(&record{PathPrepend: []string{"/env/bin"}})); diff != "" {
+	a.Config.Path = "/venv/bin:/bin"
+	if diff := cmp.Diff([]string{"HOME=/h", "PATH=/bin", "LANG=a=b\nc", "PATH=/venv/bin:/bin"}, m.inherited(a)); diff != "" {
+		t.Error(diff)
+	}
+	m.local = false
+	if diff := cmp.Diff([]string{"HOME=/h", "PATH=/bin", "LANG=a=b\nc"}, m.inherited(a)); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -29,8 +29,8 @@ type Config struct {
 	// MaxLog is how many bytes of an attempt's output are kept; zero:
 	// supervise.DefaultMaxLog.
 	MaxLog int64
-	// Environ is what plain processes inherit, "NAME=value"; nil: what the
-	// host gives to whoever logs in.
+	// Environ is what plain processes inherit the baseline of, "NAME=value";
+	// nil: what the host gives to whoever logs in.
 	Environ []string
 	// Probe says what the host has; nil: inventory.Probe of Host.
 	Probe func(ctx context.Context) (*inventory.Inventory, error)
@@ -76,6 +76,7 @@ func New(ctx context.Context, c Config) (*Machine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("machine: %w", err)
 	}
+	c.Environ = baseline(c.Environ)
 	m := &Machine{
 		config: c, host: c.Host, bin: bin, keeper: supervise.New(c.Host, bin), platform: platform,
 		layout: layout(c.Host.Root()),

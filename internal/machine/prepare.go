@@ -25,10 +25,9 @@ const private fs.FileMode = 0o700
 // its environment, at the same time.
 func (m *Machine) Prepare(ctx context.Context, a backends.Attempt, progress backends.Progress) error {
 	defer m.attempts.lock(a.Ref())()
-	if err := m.prepare(ctx, a, progress); err != nil {
-		return fmt.Errorf("prepare %s: %w", mark(a.Ref()), provision.FailureOf(err))
-	}
-	return nil
+	// The error is the user's answer to why a run failed, and who asks knows
+	// which run it is about.
+	return provision.FailureOf(m.prepare(ctx, a, progress))
 }
 
 func (m *Machine) prepare(ctx context.Context, a backends.Attempt, progress backends.Progress) error {

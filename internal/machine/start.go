@@ -24,7 +24,7 @@ func (m *Machine) Start(ctx context.Context, a backends.Attempt) (backends.Handl
 	defer m.attempts.lock(a.Ref())()
 	handle, err := m.start(ctx, a)
 	if err != nil {
-		return "", fmt.Errorf("start %s: %w", mark(a.Ref()), provision.FailureOf(err))
+		return "", provision.FailureOf(err)
 	}
 	m.watching.add(m.layout.attempt(a.Ref()).sup(), formOfHandle(handle))
 	return handle, nil

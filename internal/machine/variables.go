@@ -64,18 +64,17 @@ func variableName(input string) string {
 	}, input)
 }
 
-// foreign variables belong to another Python than the environment's.
-var foreign = []string{"PYTHONHOME", "PYTHONPATH", "__PYVENV_LAUNCHER__", "VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV"}
-
-// inherited is what a plain process takes over from Environ.
-func (m *Machine) inherited(r *record) []string {
+// inherited is what a plain process takes over from Environ, and from the
+// shell in which it was submitted.
+func (m *Machine) inherited(a backends.Attempt) []string {
 	if m.config.Environ == nil {
 		return nil
 	}
-	return slices.DeleteFunc(slices.Clone(m.config.Environ), func(v string) bool {
-		name, _, _ := strings.Cut(v, "=")
-		return strings.HasPrefix(name, "RUNNER_") || len(r.PathPrepend) > 0 && slices.Contains(foreign, name)
-	})
+	env := withoutSecrets(m.config.Environ)
+	if a.Config.Path != "" && m.local {
+		env = append(env, "PATH="+a.Config.Path)
+	}
+	return env
 }
 
 // defaultGrace between SIGTERM and SIGKILL when the spec does not say.
@@ -102,7 +101,7 @@ func (m *Machine) launch(ctx context.Context, a backends.Attempt, r *record, at 
 		Memory: int64(a.Config.Resources.Memory), CPUs: a.Config.Resources.CPUs,
 	}
 	if r.Form == process {
-		l.Env = m.inherited(r)
+		l.Env = m.inherited(a)
 	}
 	for _, name := range slices.Sorted(maps.Keys(env)) {
 		l.Env = append(l.Env, name+"="+env[name])

@@ -242,7 +242,7 @@ type listening struct {
 const lastLines = 8
 
 func (l *listening) line(line string) {
-	_, _ = l.tell.Write([]byte(line))
+	_, _ = l.tell.Write([]byte(inWords(line)))
 	event, ok := environment.ParseLine(strings.TrimRight(line, "\r\n"))
 	switch {
 	case ok && event.Kind == environment.StepEvent:

@@ -144,6 +144,11 @@ func (p *Provisioner) ensureImage(ctx context.Context, r *environment.Resolved, 
 		defer done()
 		plan.build.ContextTar = stream
 	}
+	if log != nil {
+		words := &plainWords{to: log}
+		defer words.close()
+		log = words
+	}
 	_, err = engine.Build(ctx, *plan.build, log, report)
 	return made, FailureOf(err)
 }

@@ -20,6 +20,9 @@ type AgentInfo struct {
 	// Foreground tells that somebody started it by hand: no command replaces
 	// it by itself.
 	Foreground bool `json:"foreground"`
+	// Docker is the engine that was named to the agent, by config.yaml or by
+	// DOCKER_HOST of whoever started it; empty: it looks in the usual places.
+	Docker string `json:"docker,omitempty"`
 }
 
 // BuildRequest asks for an environment to be made.
