@@ -32,8 +32,22 @@ type Machines struct {
 	// Backend opens the door to a machine that we are logged in to. One that is
 	// an io.Closer is closed before the connection.
 	Backend func(ctx context.Context, t *Target, c Connection) (backends.Backend, error)
+	// Take asks a machine for all it has; nil: inventory.Take.
+	Take func(ctx context.Context, h host.Host) (*inventory.Inventory, error)
 	// Now; nil: time.Now.
 	Now func() time.Time
+}
+
+func (m *Machines) take(ctx context.Context, h host.Host) (*inventory.Inventory, error) {
+	if m.Take != nil {
+		return m.Take(ctx, h)
+	}
+	return inventory.Take(ctx, h, inventory.Options{})
+}
+
+// TakeHere asks this computer for all it has.
+func (m *Machines) TakeHere(ctx context.Context) (*inventory.Inventory, error) {
+	return m.take(ctx, m.Here)
 }
 
 // Secrets finds a target's secrets when they are needed.
@@ -113,7 +127,7 @@ const leastFree = 32 << 20
 
 // Take asks the machine for all it has, and sees that we can work there.
 func (v *Visit) Take(ctx context.Context) (*inventory.Inventory, error) {
-	inv, err := inventory.Take(ctx, v.c, inventory.Options{})
+	inv, err := v.m.take(ctx, v.c)
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/runnerml/runner/backends"
+	"github.com/runnerml/runner/internal/compute"
 	"github.com/runnerml/runner/internal/run"
 	"github.com/runnerml/runner/internal/snapshot"
 	"github.com/runnerml/runner/internal/store"
@@ -32,10 +33,20 @@ type house struct {
 	source snapshot.ID
 	store  *store.Store
 	c      *Controller
+	// machines that can be attached, and how long they may be away; nil and
+	// zero: none, and the default.
+	machines *compute.Machines
+	limit    time.Duration
 }
 
 func newHouse(t testing.TB, target *fakeTarget) *house {
-	h := &house{t: t, home: t.TempDir(), target: target}
+	h := &house{}
+	h.init(t, target)
+	return h
+}
+
+func (h *house) init(t testing.TB, target *fakeTarget) {
+	h.t, h.home, h.target = t, t.TempDir(), target
 	h.open()
 	src := t.TempDir()
 	if err := os.WriteFile(filepath.Join(src, "train.py"), []byte("print(1)\n"), 0o600); err != nil {
@@ -47,7 +58,6 @@ func newHouse(t testing.TB, target *fakeTarget) *house {
 	}
 	h.source = snap.ID
 	t.Cleanup(h.close)
-	return h
 }
 
 func (h *house) open() {
@@ -64,6 +74,7 @@ func (h *house) open() {
 	h.c, err = New(Options{
 		Home: h.home, Store: s, Snapshots: snapshots, Backends: map[string]backends.Backend{"local": fakeBackend{h.target}},
 		Metrics: metrics.New(func() map[run.State]int { return nil }), Logger: slog.New(slog.DiscardHandler),
+		Machines: h.machines, UnreachableLimit: h.limit,
 	})
 	if err != nil {
 		h.t.Fatal(err)

@@ -128,14 +128,16 @@ func (o *observer) run(ctx context.Context) {
 
 // watch keeps the target's own notices coming, with backoff when they end.
 func (o *observer) watch(ctx context.Context, w backends.Watcher) {
-	pause := retryDelay
+	pause, said := retryDelay, false
 	for ctx.Err() == nil {
 		began := time.Now()
-		if err := w.Watch(ctx, o.changed); err != nil && ctx.Err() == nil {
-			o.log.Warn("the target tells of no changes now; it is asked instead", "error", err)
-		}
+		err := w.Watch(ctx, o.changed)
 		if time.Since(began) > retryMost {
-			pause = retryDelay
+			pause, said = retryDelay, false
+		}
+		if err != nil && !said && ctx.Err() == nil {
+			o.log.Warn("the target tells of no changes now; it is asked instead", "error", err)
+			said = true
 		}
 		if sleep(ctx, pause) != nil {
 			return

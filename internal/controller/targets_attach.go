@@ -221,7 +221,7 @@ func (c *Controller) checkHere(ctx context.Context, name string) (*TargetCheck, 
 	if c.machines == nil {
 		return nil, errNoMachines
 	}
-	facts, err := inventory.Take(ctx, c.machines.Here, inventory.Options{})
+	facts, err := c.machines.TakeHere(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("ask this computer: %w", err)
 	}

@@ -30,6 +30,14 @@ func (e *BusyTargetError) Error() string {
 // Hint says what a person can do.
 func (e *BusyTargetError) Hint() string { return "wait for them, or cancel them with --force" }
 
+// whyNotDetached is an absent target: nothing can be stopped or removed there.
+func (c *Controller) whyNotDetached(t *target) error {
+	return &compute.ReachError{
+		Name: t.name, Err: errors.New(t.absence.words()),
+		Advice: "nothing can be stopped or removed there now; to give up the machine, and runs on it: runner compute detach --force --forget " + t.name,
+	}
+}
+
 // idleEvery is how often a target that is being emptied is looked at.
 const idleEvery = 50 * time.Millisecond
 
@@ -47,6 +55,10 @@ func (c *Controller) Detach(ctx context.Context, name string, d Detachment) (err
 	}
 	if err := t.slots.close(name, d.Force); err != nil {
 		return err
+	}
+	if t.absence != nil && !d.Forget {
+		t.slots.reopen()
+		return c.whyNotDetached(t)
 	}
 	defer func() {
 		if err != nil {
@@ -114,10 +126,7 @@ func (c *Controller) empty(ctx context.Context, t *target, d Detachment) error {
 	}
 	for t.slots.busy() {
 		if t.absence != nil {
-			return &compute.ReachError{
-				Name: t.name, Err: errors.New(t.absence.words()),
-				Advice: "its runs cannot be stopped now; to give them and the machine up: runner compute detach --force --forget " + t.name,
-			}
+			return c.whyNotDetached(t)
 		}
 		if err := sleep(ctx, idleEvery); err != nil {
 			return err
