@@ -93,6 +93,9 @@ func hintOf(r *run.Run) string {
 		return tidyLine(own)
 	}
 	general := strings.ReplaceAll(r.Outcome.Meaning().Hint, "RUN", r.ID)
+	if *r.Outcome == run.OutcomeEnvironmentFailed && remote() == "" && leftIn(r) == "" {
+		general = "" // no tool said anything
+	}
 	if own != "" && general != "" {
 		return tidyLine(own) + "; " + general
 	}

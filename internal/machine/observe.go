@@ -13,8 +13,16 @@ import (
 )
 
 // Observe asks all supervisors at once, and the engine once for what they do
-// not tell.
+// not tell. A host that cannot be asked now says nothing of any of them.
 func (m *Machine) Observe(ctx context.Context, refs []backends.Ref) ([]backends.Observation, error) {
+	seen, err := m.observe(ctx, refs)
+	if m.unreachable(err) && ctx.Err() == nil {
+		return unknown(refs, err), nil
+	}
+	return seen, err
+}
+
+func (m *Machine) observe(ctx context.Context, refs []backends.Ref) ([]backends.Observation, error) {
 	if len(refs) == 0 {
 		return nil, nil
 	}
@@ -49,7 +57,8 @@ func (m *Machine) Observe(ctx context.Context, refs []backends.Ref) ([]backends.
 		if e.sup.Phase != supervise.Absent || e.found {
 			seen[i].Handle = handleOf(e.form, refs[i], e.sup)
 		}
-		if seen[i].Node == "" && seen[i].Phase != backends.Absent {
+		// What a container calls itself is no machine.
+		if (seen[i].Node == "" || e.form == inContainer) && seen[i].Phase != backends.Absent {
 			seen[i].Node = m.platform.Hostname
 		}
 	}
