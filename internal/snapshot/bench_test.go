@@ -2,43 +2,20 @@ package snapshot_test
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/runnerml/runner/internal/bench/sourcetree"
 )
 
-// sourceTree makes the tree of the performance bounds: 20,000 files, 200 MB, in
-// 200 directories; source-like text, and every tenth file data that does not
-// shrink.
+// sourceTree makes the tree of the performance bounds.
 func sourceTree(b *testing.B) string {
 	b.Helper()
-	const dirs, perDir, meanSize = 200, 100, 10_000
-	r := rand.New(rand.NewPCG(1, 2))
-	words := make([]string, 5000)
-	for i := range words {
-		words[i] = fmt.Sprintf("%x", r.Uint64()>>(8*r.IntN(7)))
-	}
 	src := filepath.Join(b.TempDir(), "src")
-	var content []byte
-	for d := range dirs {
-		dir := filepath.Join(src, fmt.Sprintf("pkg%d/mod%d", d/20, d))
-		must(b, os.MkdirAll(dir, 0o755))
-		for f := range perDir {
-			size := meanSize/5 + r.IntN(meanSize*8/5)
-			content = content[:0]
-			for len(content) < size {
-				if f%10 == 0 {
-					content = append(content, byte(r.Uint32()))
-				} else {
-					content = append(append(content, words[r.IntN(len(words))]...), ' ')
-				}
-			}
-			must(b, os.WriteFile(filepath.Join(dir, fmt.Sprintf("file%d.py", f)), content, 0o644))
-		}
-	}
+	must(b, sourcetree.Make(src, sourcetree.Files))
 	return src
 }
 
