@@ -3,6 +3,7 @@ package compute
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"slices"
@@ -84,8 +85,9 @@ func reachError(t *Target, err error) *ReachError {
 	)
 	switch {
 	case errors.As(err, &secret):
-		r.Advice = secret.Hint
+		r.Err, r.Advice = fmt.Errorf("log in: %w", secret), secret.Hint
 	case errors.As(err, &file):
+		r.Err = file
 		switch {
 		case strings.Contains(err.Error(), "passphrase"):
 			r.Advice = "give its passphrase with --passphrase env:NAME or file:PATH"
