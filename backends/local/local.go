@@ -55,7 +55,7 @@ func New(ctx context.Context, o Options) (*Backend, error) {
 		environ = os.Environ()
 	}
 	m, err := machine.New(ctx, machine.Config{
-		Host: here, Installation: o.Installation, Snapshots: o.Snapshots, Engine: o.Engine, Images: o.Images,
+		Host: here, Installation: o.Installation, Store: o.Snapshots, Engine: o.Engine, Images: o.Images,
 		MaxLog: o.MaxLog, Environ: environ, Probe: o.Probe,
 	})
 	if err != nil {

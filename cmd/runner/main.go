@@ -6,12 +6,16 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/runnerml/runner/internal/onhost"
 	"github.com/runnerml/runner/internal/supervise"
 )
 
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == "supervise" {
 		os.Exit(supervise.Main(os.Args[2:], os.Stdin, os.Stdout))
+	}
+	if len(os.Args) > 1 && os.Args[1] == "onhost" {
+		os.Exit(onhost.Main(os.Args[2:], os.Stdin, os.Stdout))
 	}
 	os.Exit(execute(os.Args[1:], newCLI(startEngine)))
 }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/runnerml/runner/backends"
 	"github.com/runnerml/runner/internal/artifact"
-	"github.com/runnerml/runner/internal/provision"
 	"github.com/runnerml/runner/internal/supervise"
 )
 
@@ -48,7 +47,7 @@ func (m *Machine) Collect(ctx context.Context, ref backends.Ref, sink artifact.S
 	defer m.attempts.lock(ref)()
 	err := m.collect(ctx, ref, sink)
 	if err != nil {
-		return fmt.Errorf("collect %s: %w", mark(ref), provision.FailureOf(err))
+		return fmt.Errorf("collect %s: %w", mark(ref), m.failure(err))
 	}
 	return nil
 }
@@ -68,6 +67,9 @@ func (m *Machine) collect(ctx context.Context, ref backends.Ref, sink artifact.S
 	}
 	if adopter, ok := sink.(artifact.Adopter); ok && m.local {
 		return moveHome(ctx, at, sink, adopter)
+	}
+	if m.remote != nil {
+		return m.fetchHome(ctx, at, sink)
 	}
 	return m.copyHome(ctx, at, sink)
 }

@@ -38,7 +38,11 @@ func (m *Machine) placeInputs(ctx context.Context, a backends.Attempt, at place,
 	var placed []placedInput
 	for i, name := range slices.Sorted(maps.Keys(a.Config.Inputs)) {
 		progress.Report(backends.Step{Name: "inputs", Detail: name, Done: int64(i), Total: int64(len(a.Config.Inputs))})
-		p, err := m.placeInput(ctx, name, a.Config.Inputs[name], at, f)
+		place := m.placeInput
+		if m.remote != nil {
+			place = m.placeSent
+		}
+		p, err := place(ctx, name, a.Config.Inputs[name], at, f, progress)
 		if err != nil {
 			return nil, err
 		}
@@ -47,7 +51,7 @@ func (m *Machine) placeInputs(ctx context.Context, a backends.Attempt, at place,
 	return placed, nil
 }
 
-func (m *Machine) placeInput(ctx context.Context, name string, in runconfig.Input, at place, f form) (placedInput, error) {
+func (m *Machine) placeInput(ctx context.Context, name string, in runconfig.Input, at place, f form, _ backends.Progress) (placedInput, error) {
 	p, err := m.placeOf(ctx, name, in, at, f)
 	if err != nil || p.ReadOnly {
 		return p, err
@@ -60,24 +64,52 @@ func (m *Machine) placeInput(ctx context.Context, name string, in runconfig.Inpu
 
 // placeOf says where an input will be, and refuses one that cannot be read.
 func (m *Machine) placeOf(ctx context.Context, name string, in runconfig.Input, at place, f form) (placedInput, error) {
+	if err := checkInput(name, in); err != nil {
+		return placedInput{}, err
+	}
+	var sent *sentInput
+	if m.remote != nil {
+		var err error
+		if sent, err = m.pictureInput(ctx, path.Clean(in.Path), true); err != nil {
+			return placedInput{}, inputFailure(name, "", "%w", err)
+		}
+	}
+	return m.placeAt(ctx, name, in, at, f, sent)
+}
+
+// checkInput refuses what names no path.
+func checkInput(name string, in runconfig.Input) error {
 	if strings.Contains(in.Path, "://") {
-		return placedInput{}, inputFailure(name, "copy it to the machine first and name its path",
+		return inputFailure(name, "copy it to the machine first and name its path",
 			"%s: this kind of address cannot be read by this target", in.Path)
 	}
 	if !path.IsAbs(in.Path) {
-		return placedInput{}, inputFailure(name, "give the whole path", "%s is not an absolute path", in.Path)
+		return inputFailure(name, "give the whole path", "%s is not an absolute path", in.Path)
 	}
-	info, err := m.host.Stat(ctx, in.Path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return placedInput{}, inputFailure(name, "check inputs."+name+".path: it is looked for on the machine that carries the run out",
-			"%s is not there", in.Path)
-	}
-	if err != nil {
-		return placedInput{}, inputFailure(name, "", "%w", err)
-	}
+	return nil
+}
+
+// placeAt says where an input will be that was sent, or lies on the host.
+func (m *Machine) placeAt(ctx context.Context, name string, in runconfig.Input, at place, f form, sent *sentInput) (placedInput, error) {
 	p := placedInput{Name: name, Source: path.Clean(in.Path), ReadOnly: true}
+	isDir := false
+	if sent != nil {
+		p.Source, isDir = sent.source, sent.isDir
+	} else {
+		info, err := m.host.Stat(ctx, in.Path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return placedInput{}, inputFailure(name, "check inputs."+name+".path: "+m.lookedFor(), "%s is not there", in.Path)
+		}
+		if m.unreachable(err) {
+			return placedInput{}, err
+		}
+		if err != nil {
+			return placedInput{}, inputFailure(name, "", "%w", err)
+		}
+		isDir = info.IsDir()
+	}
 	inside := url.PathEscape(name)
-	if !info.IsDir() {
+	if !isDir {
 		inside = path.Join(inside, path.Base(p.Source)) // programs look at the ending
 	}
 	if in.Mode == "copy" {
@@ -88,6 +120,13 @@ func (m *Machine) placeOf(ctx context.Context, name string, in runconfig.Input, 
 		p.Path = path.Join(insideInputs, inside)
 	}
 	return p, nil
+}
+
+func (m *Machine) lookedFor() string {
+	if m.remote != nil {
+		return "it is looked for on this computer, then on the machine that carries the run out"
+	}
+	return "it is looked for on the machine that carries the run out"
 }
 
 func inputFailure(name, hint, format string, args ...any) error {

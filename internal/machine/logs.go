@@ -23,13 +23,13 @@ func (m *Machine) Logs(ctx context.Context, ref backends.Ref, src backends.Sourc
 		return nil, fmt.Errorf("logs of %s, node %d: %w", mark(ref), src.Node, errOneNode)
 	}
 	sup := m.layout.attempt(ref).sup()
-	if m.local && src.Follow {
+	if src.Follow {
 		// To follow is to watch the directory, which Start makes.
 		if _, err := m.host.Stat(ctx, sup); errors.Is(err, fs.ErrNotExist) {
 			return io.NopCloser(bytes.NewReader(nil)), nil
 		}
 	}
-	r, err := m.keeper.OpenLog(ctx, sup, offset, src.Follow)
+	r, err := m.openLog(ctx, sup, offset, src.Follow)
 	if err != nil {
 		return nil, fmt.Errorf("logs of %s: %w", mark(ref), err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/runnerml/runner/internal/host"
 	"github.com/runnerml/runner/internal/inventory"
 	"github.com/runnerml/runner/internal/provision"
+	"github.com/runnerml/runner/internal/snapshot"
 	"github.com/runnerml/runner/internal/supervise"
 )
 
@@ -20,8 +21,11 @@ type Config struct {
 	Host host.Host
 	// Installation identifies us on an engine that several share.
 	Installation string
-	// Snapshots writes sources into directories of the host.
-	Snapshots provision.Unpacker
+	// Store holds the sources, on this computer.
+	Store *snapshot.Store
+	// Unreachable reports whether an error of Host says that it cannot be asked
+	// now, so that asking later can help; nil: none does.
+	Unreachable func(error) bool
 	// Engine options for the host's Docker engine, opened when it is needed.
 	Engine container.Options
 	// Images are the base images that "cpu" and "gpu" name; nil: the built-in ones.
@@ -38,9 +42,13 @@ type Config struct {
 
 // Machine carries attempts out on one host. Close it.
 type Machine struct {
-	config       Config
-	host         host.Host
-	local        bool
+	config Config
+	host   host.Host
+	local  bool
+	// remote is what a host needs that is not this computer; else nil.
+	remote *remote
+	// snapshots writes sources into directories of the host.
+	snapshots    provision.Unpacker
 	bin          string
 	keeper       *supervise.Keeper
 	environments *provision.Provisioner
@@ -81,14 +89,19 @@ func New(ctx context.Context, c Config) (*Machine, error) {
 		config: c, host: c.Host, bin: bin, keeper: supervise.New(c.Host, bin), platform: platform,
 		layout: layout(c.Host.Root()),
 	}
-	_, m.local = c.Host.(host.Local)
+	if _, m.local = c.Host.(host.Local); m.local {
+		m.snapshots = c.Store
+	} else {
+		m.remote = newRemote(c, bin, m.layout)
+		m.snapshots = m.remote.unpacker
+	}
 	m.engines = engines{host: c.Host, options: c.Engine}
 	m.probe.ask = c.Probe
 	if c.Probe == nil {
 		m.probe.ask = func(ctx context.Context) (*inventory.Inventory, error) { return inventory.Probe(ctx, c.Host) }
 	}
 	m.environments = provision.New(provision.Config{
-		Host: c.Host, Keeper: m.keeper, Engine: m.engines.get, Images: c.Images, Driver: m.driver, Contexts: c.Snapshots,
+		Host: c.Host, Keeper: m.keeper, Engine: m.engines.get, Images: c.Images, Driver: m.driver, Contexts: c.Store, OpenLog: m.openLog,
 		Environ: c.Environ, Home: c.Installation, InUse: m.environmentsInUse,
 	})
 	return m, nil

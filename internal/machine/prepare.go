@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/runnerml/runner/backends"
-	"github.com/runnerml/runner/internal/provision"
 	"github.com/runnerml/runner/internal/run"
 	"github.com/runnerml/runner/internal/snapshot"
 	"github.com/runnerml/runner/internal/supervise"
@@ -27,7 +26,7 @@ func (m *Machine) Prepare(ctx context.Context, a backends.Attempt, progress back
 	defer m.attempts.lock(a.Ref())()
 	// The error is the user's answer to why a run failed, and who asks knows
 	// which run it is about.
-	return provision.FailureOf(m.prepare(ctx, a, progress))
+	return m.failure(m.prepare(ctx, a, progress))
 }
 
 func (m *Machine) prepare(ctx context.Context, a backends.Attempt, progress backends.Progress) error {
@@ -88,7 +87,7 @@ func (m *Machine) unpack(ctx context.Context, a backends.Attempt, at place, prog
 			Name: "source", Detail: fmt.Sprintf("%d of %d files", p.Files, p.TotalFiles), Done: p.Bytes, Total: p.TotalBytes, Unit: "B",
 		})
 	}
-	if err := m.config.Snapshots.Unpack(ctx, id, at.half(), report); err != nil {
+	if err := m.snapshots.Unpack(ctx, id, at.half(), report); err != nil {
 		return err
 	}
 	if err := m.checkScript(ctx, a, at.half()); err != nil {
@@ -188,7 +187,7 @@ func (m *Machine) ensure(ctx context.Context, a backends.Attempt, at place, r *r
 		r.Interpreter = "python3"
 		return nil
 	}
-	log := &lateFile{path: at.environment(), local: m.local}
+	log := &lateFile{ctx: ctx, host: m.host, path: at.environment(), local: m.local}
 	made, err := m.environments.Ensure(ctx, a.Environment, a.RegistryPassword, progress, log)
 	err = errors.Join(err, log.close())
 	if err != nil {

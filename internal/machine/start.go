@@ -11,7 +11,6 @@ import (
 	"github.com/runnerml/runner/backends"
 	"github.com/runnerml/runner/environment"
 	"github.com/runnerml/runner/internal/container"
-	"github.com/runnerml/runner/internal/provision"
 	"github.com/runnerml/runner/internal/supervise"
 )
 
@@ -24,7 +23,7 @@ func (m *Machine) Start(ctx context.Context, a backends.Attempt) (backends.Handl
 	defer m.attempts.lock(a.Ref())()
 	handle, err := m.start(ctx, a)
 	if err != nil {
-		return "", provision.FailureOf(err)
+		return "", m.failure(err)
 	}
 	m.watching.add(m.layout.attempt(a.Ref()).sup(), formOfHandle(handle))
 	return handle, nil
@@ -115,14 +114,22 @@ func (m *Machine) startContainer(ctx context.Context, a backends.Attempt, r *rec
 // launchFile in the supervised directory holds the launch until it is read.
 const launchFile = "launch.json"
 
-// beginStep is how often a container's supervisor is looked for.
-const beginStep = 2 * time.Millisecond
+// beginStep is how often a container's supervisor is looked for, here and on
+// another machine.
+const (
+	beginStep      = 2 * time.Millisecond
+	beginStepThere = 30 * time.Millisecond
+)
 
 // begun waits until the supervisor in the container has said its first word:
 // from then on a wish to stop reaches it. A container that ended without one
 // is left for Observe to explain.
 func (m *Machine) begun(ctx context.Context, engine *container.Engine, ref backends.Ref, at place) error {
-	step := time.NewTicker(beginStep)
+	every := beginStep
+	if m.remote != nil {
+		every = beginStepThere
+	}
+	step := time.NewTicker(every)
 	defer step.Stop()
 	const askEngineEvery = 100
 	for i := 1; ; i++ {

@@ -14,19 +14,38 @@ import (
 	"github.com/runnerml/runner/internal/supervise"
 )
 
-// errNotHere is a host whose files we cannot watch.
-var errNotHere = errors.New("the files of another machine cannot be watched")
+// errNoStream is a host that gives us too few sessions to keep one open.
+var errNoStream = errors.New("the host gives too few sessions at once to keep one open")
+
+// watcher is what watches supervised directories, here or on another machine.
+type watcher interface {
+	Add(dir string) error
+	Remove(dir string)
+	Run(ctx context.Context, changed func(dir string)) error
+}
+
+// watchHost makes a watcher of the host's directories; done frees it.
+func (m *Machine) watchHost(ctx context.Context) (w watcher, done func(), err error) {
+	if m.remote == nil {
+		here, err := supervise.NewWatcher()
+		if err != nil {
+			return nil, nil, err
+		}
+		return here, func() { _ = here.Close() }, nil // closed twice when ctx ended
+	}
+	if !m.remote.streams.take(ctx) {
+		return nil, nil, errNoStream
+	}
+	return m.remote.client.NewWatcher(m.layout.runs()), m.remote.streams.give, nil
+}
 
 // Watch says when a supervisor's files or a container changed.
 func (m *Machine) Watch(ctx context.Context, changed func(backends.Ref)) error {
-	if !m.local {
-		return errNotHere
-	}
-	w, err := supervise.NewWatcher()
+	w, done, err := m.watchHost(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = w.Close() }() // closed twice when ctx ended
+	defer done()
 	m.watching.enter(w)
 	defer m.watching.leave(w)
 	usesEngine := false
@@ -75,7 +94,7 @@ func (l layout) refOf(sup string) backends.Ref {
 // watchers are the Watches that go on, so that what is started is watched too.
 type watchers struct {
 	mu  sync.Mutex
-	all map[*supervise.Watcher]*engineWatch
+	all map[watcher]*engineWatch
 }
 
 // engineWatch begins the watching of an engine once, when it is first used.
@@ -84,23 +103,23 @@ type engineWatch struct {
 	begin  func()
 }
 
-func (w *watchers) enter(one *supervise.Watcher) {
+func (w *watchers) enter(one watcher) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.all == nil {
-		w.all = map[*supervise.Watcher]*engineWatch{}
+		w.all = map[watcher]*engineWatch{}
 	}
 	w.all[one] = &engineWatch{}
 }
 
-func (w *watchers) leave(one *supervise.Watcher) {
+func (w *watchers) leave(one watcher) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.all, one)
 }
 
 // onEngine says how to begin to watch the engine, and whether to begin now.
-func (w *watchers) onEngine(one *supervise.Watcher, now bool, begin func()) {
+func (w *watchers) onEngine(one watcher, now bool, begin func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	e := w.all[one]

@@ -151,7 +151,7 @@ const maxBuildLog = 64 << 20
 
 // follow reads what the build says until it has ended.
 func (p *Provisioner) follow(ctx context.Context, at place, said *listening) error {
-	log, err := p.Keeper.OpenLog(ctx, at.making, 0, true)
+	log, err := p.OpenLog(ctx, at.making, 0, true)
 	if err != nil {
 		return err
 	}

@@ -31,6 +31,8 @@ type Config struct {
 	Environ []string
 	// Home marks the images that are made as this installation's.
 	Home string
+	// OpenLog reads what a supervised build says; nil: Keeper.OpenLog.
+	OpenLog func(ctx context.Context, dir string, offset int64, follow bool) (io.ReadCloser, error)
 	// InUse tells the digests of environments that must stay.
 	InUse func(ctx context.Context) (map[string]bool, error)
 }
@@ -52,6 +54,9 @@ type Provisioner struct {
 
 // New makes a Provisioner.
 func New(c Config) *Provisioner {
+	if c.OpenLog == nil && c.Keeper != nil {
+		c.OpenLog = c.Keeper.OpenLog
+	}
 	return &Provisioner{Config: c, touched: map[string]time.Time{}}
 }
 

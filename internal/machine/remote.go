@@ -1,0 +1,127 @@
+package machine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"sync"
+	"time"
+
+	"github.com/runnerml/runner/backends"
+	"github.com/runnerml/runner/internal/onhost"
+	"github.com/runnerml/runner/internal/provision"
+	"github.com/runnerml/runner/internal/run"
+	"github.com/runnerml/runner/internal/supervise"
+)
+
+// remote is what a machine needs that is not this computer.
+type remote struct {
+	client   *onhost.Client
+	unpacker *onhost.Unpacker
+	streams  streams
+}
+
+func newRemote(c Config, bin string, l layout) *remote {
+	client := onhost.New(c.Host, bin, c.Unreachable)
+	return &remote{
+		client:   client,
+		unpacker: &onhost.Unpacker{Client: client, Store: c.Store, Dir: path.Join(string(l), onhost.ObjectsDir)},
+		streams:  streams{probe: func(ctx context.Context, want int) int { return client.Sessions(ctx, want) }},
+	}
+}
+
+// unreachable reports whether err says that the host cannot be asked now.
+func (m *Machine) unreachable(err error) bool {
+	return err != nil && m.config.Unreachable != nil && m.config.Unreachable(err)
+}
+
+// failure says whose fault an error is. That the host cannot be reached ends
+// nothing: it is tried again.
+func (m *Machine) failure(err error) error {
+	if m.unreachable(err) && !errors.Is(err, context.Canceled) {
+		return &backends.Failure{
+			Outcome: run.OutcomeTargetUnreachable, Temporary: true, Err: err,
+			Hint: "is the machine running, and the network up? It is tried again",
+		}
+	}
+	return provision.FailureOf(err)
+}
+
+// unknown is the answer of a host that cannot be asked now.
+func unknown(refs []backends.Ref, err error) []backends.Observation {
+	seen := make([]backends.Observation, len(refs))
+	for i, ref := range refs {
+		seen[i] = backends.Observation{Phase: backends.Unknown, Handle: ref.Handle, Reason: err.Error()}
+	}
+	return seen
+}
+
+const (
+	// mostStreams is how many commands stay open at once on a host, to watch it
+	// and to follow logs: a connection serves only so many sessions (OpenSSH:
+	// 10), and the others must not wait for these.
+	mostStreams = 4
+	// probeLimit is how long we try to open them at once.
+	probeLimit = 5 * time.Second
+)
+
+// streams counts the commands that stay open. Who gets none looks again and
+// again instead.
+type streams struct {
+	// probe says how many sessions out of so many the host gives at once.
+	probe func(ctx context.Context, want int) int
+
+	mu     sync.Mutex
+	probed bool
+	free   int
+}
+
+func (s *streams) take(ctx context.Context) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.probed {
+		probing, cancel := context.WithTimeout(ctx, probeLimit)
+		n := s.probe(probing, mostStreams+1)
+		cancel()
+		if n == 0 || ctx.Err() != nil {
+			return false // the host cannot be reached now
+		}
+		s.probed, s.free = true, min(mostStreams, n-1)
+	}
+	if s.free == 0 {
+		return false
+	}
+	s.free--
+	return true
+}
+
+func (s *streams) give() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.free++
+}
+
+// Prune frees snapshots and inputs on a machine that is not this computer which
+// no attempt there has and nobody used for so long, and programs of ours that
+// are no longer needed.
+func (m *Machine) Prune(ctx context.Context, older time.Duration, dry bool) (onhost.Pruned, error) {
+	if m.remote == nil {
+		return onhost.Pruned{}, nil // here they are the store's own
+	}
+	freed, err := m.remote.client.Prune(ctx, string(m.layout), older, dry)
+	if err != nil {
+		return freed, m.failure(err)
+	}
+	if dry {
+		return freed, nil
+	}
+	// What runs was started by one of them, and could not be asked without it.
+	if refs, err := m.Marks(ctx); err != nil || len(refs) > 0 {
+		return freed, err
+	}
+	if err := supervise.PruneBins(ctx, m.host, m.bin); err != nil {
+		return freed, m.failure(fmt.Errorf("prune: %w", err))
+	}
+	return freed, nil
+}

@@ -1,0 +1,197 @@
+package onhost
+
+import (
+	"bufio"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+)
+
+// A frame is its mark, the length of its payload and the payload. What has no
+// known length (a stream) is any number of data frames and an end frame.
+const (
+	markData     = 'd'
+	markEnd      = 'e'
+	markHello    = 'h' // what the verb found first
+	markProgress = 'p'
+	markFile     = 'f' // a file's number in the list; its content follows
+	markSum      = 's' // the digest of the content that came
+	markDone     = 'o'
+	markFailed   = 'x'
+	markAdd      = 'a'
+	markRemove   = 'r'
+	markChanged  = 'c'
+	markAlive    = 'k'
+)
+
+const (
+	// maxFrame bounds what a frame makes the other side hold.
+	maxFrame = 1 << 20
+	// dataFrame is how much of a stream goes into one frame.
+	dataFrame = 256 << 10
+)
+
+// errCut is a conversation that ended in the middle.
+var errCut = errors.New("the conversation was cut off")
+
+// errFrame is what no verb of ours says.
+var errFrame = errors.New("it makes no sense")
+
+// speaker writes frames, each in one Write.
+type speaker struct {
+	mu  sync.Mutex
+	w   io.Writer
+	buf []byte
+}
+
+func (s *speaker) frame(mark byte, payload []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.buf = binary.AppendUvarint(append(s.buf[:0], mark), uint64(len(payload)))
+	s.buf = append(s.buf, payload...)
+	_, err := s.w.Write(s.buf)
+	return err
+}
+
+// value says v as JSON.
+func (s *speaker) value(mark byte, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return s.frame(mark, data)
+}
+
+// stream is a writer of data frames; close it.
+func (s *speaker) stream() *streamWriter {
+	return &streamWriter{s: s, buf: bufio.NewWriterSize(frameWriter{s}, dataFrame)}
+}
+
+type frameWriter struct{ s *speaker }
+
+func (w frameWriter) Write(p []byte) (int, error) {
+	for at := 0; at < len(p); at += dataFrame {
+		if err := w.s.frame(markData, p[at:min(at+dataFrame, len(p))]); err != nil {
+			return at, err
+		}
+	}
+	return len(p), nil
+}
+
+type streamWriter struct {
+	s   *speaker
+	buf *bufio.Writer
+}
+
+func (w *streamWriter) Write(p []byte) (int, error) { return w.buf.Write(p) }
+
+// Close says that the stream is whole.
+func (w *streamWriter) Close() error {
+	if err := w.buf.Flush(); err != nil {
+		return err
+	}
+	return w.s.frame(markEnd, nil)
+}
+
+// listener reads frames.
+type listener struct {
+	r   *bufio.Reader
+	buf []byte
+}
+
+func newListener(r io.Reader) *listener { return &listener{r: bufio.NewReaderSize(r, 64<<10)} }
+
+// frame gives the next one; its payload is good until the one after.
+func (l *listener) frame() (mark byte, payload []byte, err error) {
+	if mark, err = l.r.ReadByte(); err != nil {
+		return 0, nil, cut(err)
+	}
+	n, err := binary.ReadUvarint(l.r)
+	if err != nil {
+		return 0, nil, cut(err)
+	}
+	if n > maxFrame {
+		return 0, nil, fmt.Errorf("a frame of %d bytes: %w", n, errFrame)
+	}
+	if uint64(cap(l.buf)) < n {
+		l.buf = make([]byte, n)
+	}
+	l.buf = l.buf[:n]
+	if _, err := io.ReadFull(l.r, l.buf); err != nil {
+		return 0, nil, cut(err)
+	}
+	return mark, l.buf, nil
+}
+
+func cut(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.ErrClosedPipe) {
+		return errCut
+	}
+	return err
+}
+
+// expect reads a frame of one kind. What the other side failed with is an error.
+func (l *listener) expect(want byte) ([]byte, error) {
+	mark, payload, err := l.frame()
+	switch {
+	case err != nil:
+		return nil, err
+	case mark == want:
+		return payload, nil
+	case mark == markFailed:
+		return nil, decodeFailure(payload)
+	default:
+		return nil, fmt.Errorf("a frame %q where %q belongs: %w", mark, want, errFrame)
+	}
+}
+
+// value reads a frame that holds JSON.
+func (l *listener) value(want byte, into any) error {
+	payload, err := l.expect(want)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(payload, into)
+}
+
+// stream reads data frames until the end frame.
+func (l *listener) stream() *streamReader { return &streamReader{l: l} }
+
+type streamReader struct {
+	l     *listener
+	ahead []byte
+	err   error
+}
+
+func (r *streamReader) Read(p []byte) (int, error) {
+	for len(r.ahead) == 0 {
+		if r.err != nil {
+			return 0, r.err
+		}
+		mark, payload, err := r.l.frame()
+		switch {
+		case err != nil:
+			r.err = err
+		case mark == markEnd:
+			r.err = io.EOF
+		case mark == markFailed:
+			r.err = decodeFailure(payload)
+		case mark != markData:
+			r.err = fmt.Errorf("a frame %q in a stream: %w", mark, errFrame)
+		default:
+			r.ahead = payload
+		}
+	}
+	n := copy(p, r.ahead)
+	r.ahead = r.ahead[n:]
+	return n, nil
+}
+
+// rest reads to the end of the stream.
+func (r *streamReader) rest() error {
+	_, err := io.Copy(io.Discard, r)
+	return err
+}

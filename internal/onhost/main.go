@@ -1,0 +1,78 @@
+package onhost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+const (
+	codeUsage  = 2
+	codeFailed = 125
+)
+
+const usage = `usage: runner onhost unpack [--keep] STORE SNAPSHOT DIR
+       runner onhost fetch PATH...
+       runner onhost watch RUNS
+       runner onhost prune [--dry-run] --older-than DURATION ROOT
+They speak with the runner that started them.
+`
+
+// errUsage is a wrong command line.
+var errUsage = errors.New("wrong arguments")
+
+// Main is the hidden subcommand "runner onhost"; args are what follows that
+// word. It returns the exit code.
+func Main(args []string, stdin io.Reader, stdout io.Writer) int {
+	verbs := map[string]func(context.Context, []string, *listener, *speaker) error{
+		"unpack": mainUnpack, "fetch": mainFetch, "watch": mainWatch, "prune": mainPrune,
+	}
+	var verb func(context.Context, []string, *listener, *speaker) error
+	if len(args) > 0 {
+		verb = verbs[args[0]]
+	}
+	if verb == nil {
+		fmt.Fprint(os.Stderr, usage)
+		return codeUsage
+	}
+	out := &speaker{w: stdout}
+	err := verb(context.Background(), args[1:], newListener(stdin), out)
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, errUsage):
+		fmt.Fprintf(os.Stderr, "error: %v\n%s", err, usage)
+		return codeUsage
+	default:
+		_ = out.value(markFailed, failureOf(err)) // nobody may hear it
+		fmt.Fprintf(os.Stderr, "error: %v\n", err)
+		return codeFailed
+	}
+}
+
+// absolute checks that arguments are absolute paths.
+func absolute(paths ...string) error {
+	for _, p := range paths {
+		if !filepath.IsAbs(p) {
+			return fmt.Errorf("%w: %q is not an absolute path", errUsage, p)
+		}
+	}
+	return nil
+}
+
+// untilCut is a context that ends when nobody speaks with us any more.
+func untilCut(ctx context.Context, in *listener) (context.Context, context.CancelCauseFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() {
+		for {
+			if _, _, err := in.frame(); err != nil {
+				cancel(errCut)
+				return
+			}
+		}
+	}()
+	return ctx, cancel
+}
