@@ -38,7 +38,14 @@ func fakeFacts() *inventory.Inventory {
 		NVIDIA: inventory.NVIDIA{Driver: "550.54.15", CUDA: "12.4"},
 		Python: []inventory.Python{{Path: "/usr/bin/python3", Version: "3.11.2", Venv: true, EnsurePip: true, VenvModule: true}},
 		Conda:  []inventory.Program{}, UV: &inventory.Program{Name: "uv", Path: "/usr/bin/uv", Version: "0.5.1"},
-		Clock: inventory.Clock{Skew: -0.2, Precision: 0.01, Known: true}, Faults: []inventory.Fault{},
+		Docker: inventory.Docker{
+			Found: true, Socket: "/var/run/docker.sock", Version: "27.5.1", API: "1.47", CPUs: 8, Memory: 32 << 30,
+			StorageDriver: "overlay2", CgroupVersion: "2", NVIDIA: true, DiskFree: 60 << 30,
+		},
+		Cgroup: inventory.Cgroup{Version: 2, Memory: true, CPU: true}, Limits: inventory.Limits{OpenFiles: -1, Processes: -1},
+		Clock: inventory.Clock{
+			Skew: 2.1, Precision: 0.01, Known: true, Now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
+		}, Faults: []inventory.Fault{},
 	}
 }
 
