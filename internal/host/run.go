@@ -35,7 +35,7 @@ func (h *Here) Run(ctx context.Context, c Command) error {
 		return err
 	}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = c.Stdin, c.Stdout, c.Stderr
-	var said tail
+	var said Tail
 	if c.Stderr == nil {
 		cmd.Stderr = &said
 	}

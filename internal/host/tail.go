@@ -9,11 +9,11 @@ import (
 // tailSize is how much of a command's standard error an ExitError holds.
 const tailSize = 4 << 10
 
-// tail keeps the last tailSize bytes written to it.
-type tail struct{ buf []byte }
+// Tail keeps the last 4 KiB written to it, for an ExitError.
+type Tail struct{ buf []byte }
 
 // Write never fails.
-func (t *tail) Write(p []byte) (int, error) {
+func (t *Tail) Write(p []byte) (int, error) {
 	n := len(p)
 	if n >= tailSize {
 		t.buf = append(t.buf[:0], p[n-tailSize:]...)
@@ -26,7 +26,8 @@ func (t *tail) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-func (t *tail) String() string { return string(bytes.ToValidUTF8(t.buf, []byte("?"))) }
+// String is what it keeps, as valid UTF-8.
+func (t *Tail) String() string { return string(bytes.ToValidUTF8(t.buf, []byte("?"))) }
 
 // tailOf reads the last tailSize bytes of a file; nothing when it cannot.
 func tailOf(f *os.File) string {
@@ -35,7 +36,7 @@ func tailOf(f *os.File) string {
 		return ""
 	}
 	from := max(0, info.Size()-tailSize)
-	var t tail
+	var t Tail
 	_, _ = io.Copy(&t, io.NewSectionReader(f, from, tailSize)) // best effort: it only decorates an error
 	return t.String()
 }

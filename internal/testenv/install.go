@@ -23,6 +23,7 @@ var needed = []struct{ file, debian string }{
 	{"dockerd", "docker.io"},
 	{"docker-init", "tini"},
 	{"docker-registry", "docker-registry"},
+	{"fish", "fish"},
 	{"git", "git"},
 	{"ip", "iproute2"},
 	{"iptables", "iptables"},
@@ -30,6 +31,9 @@ var needed = []struct{ file, debian string }{
 	{"/usr/bin/python3", "python3"},
 	{"/usr/share/python-wheels", "python3-venv"},
 	{"rsync", "rsync"},
+	{"ssh-agent", "openssh-client"},
+	{"/usr/sbin/sshd", "openssh-server"},
+	{"tcsh", "tcsh"},
 	{"zstd", "zstd"},
 }
 

@@ -135,6 +135,7 @@ func testDial(t *testing.T, f *fixture) {
 	dir, err := os.MkdirTemp("", "dial-*") //nolint:usetesting // a socket's name must be short
 	f.ok(err)
 	t.Cleanup(func() { f.ok(os.RemoveAll(dir)) })
+	f.ok(os.Chmod(dir, 0o755)) // the host's user may be another
 	for _, c := range []struct{ network, address string }{
 		{"tcp", "127.0.0.1:0"},
 		{"unix", dir + "/s"},
@@ -143,6 +144,9 @@ func testDial(t *testing.T, f *fixture) {
 			l, err := net.Listen(c.network, c.address)
 			f.ok(err)
 			defer l.Close()
+			if c.network == "unix" {
+				f.ok(os.Chmod(c.address, 0o666))
+			}
 			go func() {
 				conn, err := l.Accept()
 				if err != nil {

@@ -1,0 +1,207 @@
+package sshhost
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// conn is a connection to the target that was made. It is used until it
+// breaks, and never mended.
+type conn struct {
+	address string
+	client  *ssh.Client
+	// wires are the streams below, that of the nearest machine first.
+	wires []*wire
+	slots *slots
+	files fileSession
+	log   *slog.Logger
+	// tasks are all goroutines; whoever closes the Host waits for them.
+	tasks *sync.WaitGroup
+	// dead is closed when it is of no more use.
+	dead chan struct{}
+}
+
+func newConn(address string, clients []*ssh.Client, wires []*wire, cfg Config, tasks *sync.WaitGroup) *conn {
+	c := &conn{
+		address: address, client: clients[len(clients)-1], wires: wires,
+		slots: newSlots(), log: cfg.Log, tasks: tasks, dead: make(chan struct{}),
+	}
+	tasks.Go(func() {
+		_ = c.client.Wait() // the wire knows why
+		c.kill(nil)
+		close(c.dead)
+	})
+	for _, before := range clients[:len(clients)-1] {
+		tasks.Go(func() { _ = before.Wait() }) // it goes with its wire
+	}
+	tasks.Go(func() { c.keepAlive(cfg.KeepAlive) })
+	return c
+}
+
+// kill ends the connection; err says why, nil when that is known already.
+func (c *conn) kill(err error) {
+	last := c.wires[len(c.wires)-1]
+	if err != nil {
+		last.mu.Lock()
+		if last.killed == nil && last.broken == nil {
+			last.killed = err
+		}
+		last.mu.Unlock()
+	}
+	for _, w := range c.wires { // the first carries the others, and a write to it may hang
+		_ = w.Close() // that is all we can do
+	}
+}
+
+func (c *conn) lives() bool {
+	select {
+	case <-c.dead:
+		return false
+	default:
+		return c.wires[len(c.wires)-1].err() == nil
+	}
+}
+
+// lost is the error of an operation that the connection's end cut off.
+func (c *conn) lost(begun bool, err error) error {
+	if cause := c.wires[len(c.wires)-1].err(); cause != nil {
+		err = cause
+	}
+	if err == nil {
+		err = errors.New("it ended")
+	}
+	return &LostError{Address: c.address, Begun: begun, Err: err}
+}
+
+// keepAlive asks the other side whether it lives, and ends the connection when
+// it does not say so.
+func (c *conn) keepAlive(every time.Duration) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-c.dead:
+			return
+		}
+		answer := make(chan struct{})
+		c.tasks.Go(func() {
+			defer close(answer)
+			_, _, _ = c.client.SendRequest("keepalive@openssh.com", true, nil) // any answer will do
+		})
+		patience := time.NewTimer(lostAfter * every)
+		select {
+		case <-answer:
+		case <-patience.C:
+			c.kill(errSilent)
+		case <-c.dead:
+		}
+		patience.Stop()
+	}
+}
+
+// open opens a channel. When ctx ends first, a channel that comes later is
+// closed; late is called when that is settled.
+func (c *conn) open(ctx context.Context, kind string, payload []byte, late func()) (ssh.Channel, <-chan *ssh.Request, error) {
+	type opened struct {
+		ch   ssh.Channel
+		reqs <-chan *ssh.Request
+		err  error
+	}
+	got := make(chan opened, 1)
+	c.tasks.Go(func() {
+		ch, reqs, err := c.client.OpenChannel(kind, payload)
+		got <- opened{ch, reqs, err}
+	})
+	select {
+	case o := <-got:
+		return o.ch, o.reqs, o.err
+	case <-ctx.Done():
+		c.tasks.Go(func() {
+			defer late()
+			if o := <-got; o.err == nil {
+				_ = o.ch.Close() // nobody wants it
+				ssh.DiscardRequests(o.reqs)
+			}
+		})
+		return nil, nil, errLate
+	}
+}
+
+// errLate is a channel that did not come in time.
+var errLate = errors.New("too late")
+
+const (
+	// beforeLearning is how often a session must be refused before we take it
+	// for the server's limit: one that we just closed may still count there.
+	beforeLearning = 3
+	// beforeGivingUp is the same when no other session of ours is open.
+	beforeGivingUp = 9
+	firstPause     = 10 * time.Millisecond
+	longestPause   = time.Second
+	// fewSessions is a limit at which none is kept for files alone.
+	fewSessions = 3
+)
+
+// session opens one, when there may be one more. It must be closed.
+func (c *conn) session(ctx context.Context) (*session, error) {
+	if err := c.slots.take(ctx); err != nil {
+		return nil, err
+	}
+	pause := firstPause
+	for refusals := 1; ; refusals++ {
+		ch, reqs, err := c.open(ctx, "session", nil, c.slots.give)
+		if err == nil {
+			return newSession(c, ch, reqs), nil
+		}
+		if errors.Is(err, errLate) { // the slot is given back later
+			return nil, context.Cause(ctx)
+		}
+		var refused *ssh.OpenChannelError
+		if !errors.As(err, &refused) {
+			c.slots.give()
+			return nil, c.lost(false, err)
+		}
+		if refusals >= beforeLearning {
+			others, limit := c.slots.refused()
+			switch {
+			case others > 0:
+				c.log.Debug("the server gives no more sessions", "address", c.address, "limit", limit)
+				c.slots.give()
+				if limit <= fewSessions {
+					c.files.drop()
+				}
+				if err := c.slots.take(ctx); err != nil {
+					return nil, err
+				}
+				refusals, pause = 0, firstPause
+				continue
+			case refusals >= beforeGivingUp:
+				c.slots.give()
+				return nil, &RefusedError{Address: c.address, Err: err}
+			}
+		}
+		if err := wait(ctx, pause); err != nil {
+			c.slots.give()
+			return nil, err
+		}
+		pause = min(2*pause, longestPause)
+	}
+}
+
+// wait waits, or until ctx ends.
+func wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

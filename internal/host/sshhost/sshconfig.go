@@ -1,0 +1,240 @@
+package sshhost
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/kevinburke/ssh_config"
+)
+
+// hop is one machine on the way, with all that is needed to log in.
+type hop struct {
+	user, host, port string
+	// keyName is the name its key is known under; empty: host and port.
+	keyName        string
+	identities     []string
+	identitiesOnly bool
+	agent          string
+	knownHosts     []string
+	pin            string
+}
+
+func (h hop) address() string { return net.JoinHostPort(h.host, h.port) }
+
+// maxJumps is how many machines may lie on the way; a longer way is a circle.
+const maxJumps = 8
+
+var (
+	errAddress      = errors.New("not an address of the form [USER@]HOST[:PORT]")
+	errManyJumps    = errors.New("too many jump hosts; do they lead in a circle?")
+	errProxyCommand = errors.New("ProxyCommand of the ssh configuration cannot be used here; ProxyJump can")
+)
+
+// way resolves an address to all machines to go through; the last is the target.
+func (c Config) way() ([]hop, error) {
+	words, err := readSSHConfig(c.ConfigFiles)
+	if err != nil {
+		return nil, err
+	}
+	hops, err := c.resolve(words, c.Address, c.Jumps, 0)
+	if err != nil {
+		return nil, fmt.Errorf("address %q: %w", c.Address, err)
+	}
+	last := &hops[len(hops)-1]
+	last.pin = c.HostKey
+	return hops, nil
+}
+
+// resolve finds a machine and those before it. jumps nil: as configured.
+func (c Config) resolve(words sshWords, address string, jumps []string, depth int) ([]hop, error) {
+	if depth > maxJumps {
+		return nil, errManyJumps
+	}
+	name, h, err := splitAddress(address)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.fill(words, name, &h); err != nil {
+		return nil, err
+	}
+	if jumps == nil {
+		if jumps, err = words.jumps(name); err != nil {
+			return nil, err
+		}
+	}
+	var hops []hop
+	for i, j := range jumps {
+		before := []string{} // only the first has a way of its own
+		if i == 0 {
+			before = nil
+		}
+		some, err := c.resolve(words, j, before, depth+1)
+		if err != nil {
+			return nil, fmt.Errorf("jump host %q: %w", j, err)
+		}
+		hops = append(hops, some...)
+	}
+	if len(hops) >= maxJumps {
+		return nil, errManyJumps
+	}
+	return append(hops, h), nil
+}
+
+// splitAddress takes [USER@]HOST[:PORT] apart, or ssh://[USER@]HOST[:PORT].
+func splitAddress(address string) (name string, h hop, err error) {
+	rest := strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(address), "ssh://"), "/")
+	if i := strings.LastIndexByte(rest, '@'); i >= 0 {
+		h.user, rest = rest[:i], rest[i+1:]
+		if h.user == "" {
+			return "", hop{}, errAddress
+		}
+	}
+	name = rest
+	switch {
+	case strings.HasPrefix(rest, "["), strings.Count(rest, ":") == 1:
+		if strings.HasPrefix(rest, "[") && strings.HasSuffix(rest, "]") {
+			name = rest[1 : len(rest)-1]
+			break
+		}
+		if name, h.port, err = net.SplitHostPort(rest); err != nil {
+			return "", hop{}, fmt.Errorf("%w: %w", errAddress, err)
+		}
+		if n, err := strconv.Atoi(h.port); err != nil || n < 1 || n > 65535 {
+			return "", hop{}, fmt.Errorf("%w: port %q", errAddress, h.port)
+		}
+	}
+	if name == "" || strings.HasPrefix(name, "-") || strings.ContainsAny(name, " \t\n/@") {
+		return "", hop{}, errAddress
+	}
+	return name, h, nil
+}
+
+// fill completes a hop from the configuration; what the address says wins.
+func (c Config) fill(words sshWords, name string, h *hop) error {
+	if command := words.get(name, "ProxyCommand"); command != "" && command != "none" && c.Jumps == nil && words.get(name, "ProxyJump") == "" {
+		return errProxyCommand
+	}
+	h.host = strings.NewReplacer("%h", name, "%%", "%").Replace(orElse(words.get(name, "HostName"), name))
+	h.port = orElse(h.port, words.get(name, "Port"), "22")
+	if h.user = orElse(h.user, words.get(name, "User")); h.user == "" {
+		me, err := user.Current()
+		if err != nil {
+			return fmt.Errorf("no user is named: %w", err)
+		}
+		h.user = me.Username
+	}
+	h.keyName = words.get(name, "HostKeyAlias")
+	h.identitiesOnly = c.IdentitiesOnly || words.get(name, "IdentitiesOnly") == "yes"
+	h.identities = append(h.identities, c.IdentityFiles...)
+	for _, file := range words.all(name, "IdentityFile") {
+		if file != "none" {
+			h.identities = append(h.identities, h.expand(name, file))
+		}
+	}
+	h.agent = orElse(c.AgentSocket, h.expand(name, words.get(name, "IdentityAgent")))
+	if h.agent == "" || h.agent == "SSH_AUTH_SOCK" {
+		h.agent = os.Getenv("SSH_AUTH_SOCK")
+	}
+	if h.knownHosts = c.KnownHosts; h.knownHosts == nil {
+		files := strings.Fields(orElse(words.get(name, "UserKnownHostsFile"), "~/.ssh/known_hosts ~/.ssh/known_hosts2"))
+		files = append(files, strings.Fields(orElse(words.get(name, "GlobalKnownHostsFile"), "/etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2"))...)
+		for _, file := range files {
+			h.knownHosts = append(h.knownHosts, h.expand(name, file))
+		}
+	}
+	return nil
+}
+
+// expand replaces "~" and the marks of ssh_config(5) that files may have.
+func (h *hop) expand(name, file string) string {
+	home := strings.TrimSuffix(inHome(""), "/")
+	if rest, ok := strings.CutPrefix(file, "~/"); ok {
+		file = filepath.Join(home, rest)
+	}
+	local := ""
+	if me, err := user.Current(); err == nil {
+		local = me.Username
+	}
+	return strings.NewReplacer("%%", "%", "%d", home, "%h", h.host, "%n", name, "%p", h.port, "%r", h.user, "%u", local).Replace(file)
+}
+
+func orElse(words ...string) string {
+	for _, w := range words {
+		if w != "" {
+			return w
+		}
+	}
+	return ""
+}
+
+// sshWords are what ssh configurations say, the first file first.
+type sshWords []*ssh_config.Config
+
+func readSSHConfig(files []string) (sshWords, error) {
+	var words sshWords
+	for _, file := range files {
+		if file == "" {
+			continue
+		}
+		data, err := os.ReadFile(file)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("ssh configuration: %w", err)
+		}
+		cfg, err := ssh_config.DecodeBytes(data)
+		if err != nil {
+			return nil, fmt.Errorf("ssh configuration %s: %w", file, err)
+		}
+		words = append(words, cfg)
+	}
+	return words, nil
+}
+
+// get is the first value of a key for a name; empty when nothing says it.
+func (w sshWords) get(name, key string) string {
+	for _, cfg := range w {
+		if v, err := cfg.Get(name, key); err == nil && v != "" {
+			return strings.Trim(v, `"`)
+		}
+	}
+	return ""
+}
+
+// all are all values of a key that may be given more than once.
+func (w sshWords) all(name, key string) []string {
+	var values []string
+	for _, cfg := range w {
+		some, err := cfg.GetAll(name, key)
+		if err != nil {
+			continue
+		}
+		for _, v := range some {
+			values = append(values, strings.Trim(v, `"`))
+		}
+	}
+	return values
+}
+
+// jumps are the machines before one of that name.
+func (w sshWords) jumps(name string) ([]string, error) {
+	list := w.get(name, "ProxyJump")
+	if list == "" || list == "none" {
+		return []string{}, nil
+	}
+	jumps := strings.Split(list, ",")
+	for i, j := range jumps {
+		if jumps[i] = strings.TrimSpace(j); jumps[i] == "" {
+			return nil, fmt.Errorf("ProxyJump %q: %w", list, errAddress)
+		}
+	}
+	return jumps, nil
+}
