@@ -8,9 +8,9 @@ import (
 	"os/user"
 
 	"github.com/runnerml/runner/backends"
+	sshbackend "github.com/runnerml/runner/backends/ssh"
 	"github.com/runnerml/runner/internal/compute"
 	"github.com/runnerml/runner/internal/host"
-	"github.com/runnerml/runner/internal/machine"
 	"github.com/runnerml/runner/internal/server"
 	"github.com/runnerml/runner/internal/settings"
 	"github.com/runnerml/runner/internal/snapshot"
@@ -33,7 +33,7 @@ func openMachines(
 			return compute.DialSSH(ctx, t, secrets, log)
 		},
 		Backend: func(ctx context.Context, _ *compute.Target, c compute.Connection) (backends.Backend, error) {
-			return machine.New(ctx, machine.Config{
+			return sshbackend.New(ctx, sshbackend.Options{
 				Host: c, Installation: installation, Snapshots: snapshots, Images: set.BaseImages, MaxLog: int64(set.MaxLogSize),
 			})
 		},
