@@ -38,8 +38,8 @@ func (s *Server) targetRoutes() map[string]func(http.ResponseWriter, *http.Reque
 		"POST /v1/targets":              s.attach,
 		"GET /v1/targets/{name}":        s.target,
 		"POST /v1/targets/{name}/check": s.checkTarget,
-		"POST /v1/targets/{name}/stop":  s.queue(s.Service.StopQueue),
-		"POST /v1/targets/{name}/start": s.queue(s.Service.StartQueue),
+		"POST /v1/targets/{name}/stop":  s.queue(Service.StopQueue),
+		"POST /v1/targets/{name}/start": s.queue(Service.StartQueue),
 		"POST /v1/targets/{name}/detach": func(w http.ResponseWriter, r *http.Request) error {
 			var d controller.Detachment
 			if err := readJSON(r, &d); err != nil {
@@ -99,9 +99,9 @@ func (s *Server) checkTarget(w http.ResponseWriter, r *http.Request) error {
 }
 
 // queue stops or starts the queue of a target.
-func (s *Server) queue(do func(context.Context, string) (*controller.TargetInfo, error)) func(http.ResponseWriter, *http.Request) error {
+func (s *Server) queue(do func(Service, context.Context, string) (*controller.TargetInfo, error)) func(http.ResponseWriter, *http.Request) error {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		info, err := do(r.Context(), r.PathValue("name"))
+		info, err := do(s.Service, r.Context(), r.PathValue("name"))
 		if err != nil {
 			return err
 		}
