@@ -44,10 +44,8 @@ func openMachines(
 func whoWhere() string {
 	name, nameErr := os.Hostname()
 	me, err := user.Current()
-	switch err = errors.Join(err, nameErr); {
-	case err == nil:
-		return me.Username + "@" + name
-	default:
+	if errors.Join(err, nameErr) != nil {
 		return name
 	}
+	return me.Username + "@" + name
 }

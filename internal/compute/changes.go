@@ -11,6 +11,9 @@ import (
 	"github.com/runnerml/runner/internal/inventory"
 )
 
+// Facts are what was found on a machine.
+type Facts = inventory.Inventory
+
 // DecodeFacts reads what was stored; nil: nothing was.
 func DecodeFacts(data []byte) (*inventory.Inventory, error) {
 	if len(data) == 0 || string(data) == "{}" {

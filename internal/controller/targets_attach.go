@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/runnerml/runner/internal/compute"
-	"github.com/runnerml/runner/internal/inventory"
 	"github.com/runnerml/runner/internal/store"
 )
 
@@ -168,7 +167,7 @@ type TargetCheck struct {
 	// Changes since it was attached, a line each.
 	Changes []string `json:"changes"`
 	// Facts are what it has now.
-	Facts *inventory.Inventory `json:"facts"`
+	Facts *compute.Facts `json:"facts"`
 }
 
 // CheckTarget reaches a target anew and says what has changed since it was
@@ -209,7 +208,7 @@ func (c *Controller) CheckTarget(ctx context.Context, name string) (*TargetCheck
 	return &TargetCheck{Target: *info, Changes: changes, Facts: facts}, nil
 }
 
-func (c *Controller) checkVisit(ctx context.Context, v *compute.Visit) (*inventory.Inventory, error) {
+func (c *Controller) checkVisit(ctx context.Context, v *compute.Visit) (*compute.Facts, error) {
 	if err := v.Check(ctx); err != nil {
 		return nil, err
 	}

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/runnerml/runner/internal/compute"
-	"github.com/runnerml/runner/internal/inventory"
 	"github.com/runnerml/runner/internal/store"
 )
 
@@ -48,7 +47,7 @@ type TargetInfo struct {
 	// CheckedAt is when it was last found in order.
 	CheckedAt *time.Time `json:"checked_at"`
 	// Facts are what attaching found; only of a single target.
-	Facts *inventory.Inventory `json:"facts,omitempty"`
+	Facts *compute.Facts `json:"facts,omitempty"`
 }
 
 // Targets lists the targets by name.

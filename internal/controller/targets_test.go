@@ -32,7 +32,6 @@ type world struct {
 	mu       sync.Mutex
 	machines map[string]*fakeMachine
 	secrets  map[string]string // what the last connection was given
-	seen     string            // the password that the last connection used
 }
 
 // fakeMachine is a machine with a fake target on it.
