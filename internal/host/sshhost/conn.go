@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -17,7 +18,9 @@ type conn struct {
 	client  *ssh.Client
 	// wires are the streams below, that of the nearest machine first.
 	wires []*wire
-	slots *slots
+	slots connSlots
+	// extra: it is one more, made because another was full.
+	extra atomic.Bool
 	files fileSession
 	log   *slog.Logger
 	// tasks are all goroutines; whoever closes the Host waits for them.
@@ -26,10 +29,10 @@ type conn struct {
 	dead chan struct{}
 }
 
-func newConn(address string, clients []*ssh.Client, wires []*wire, cfg Config, tasks *sync.WaitGroup) *conn {
+func newConn(address string, clients []*ssh.Client, wires []*wire, cfg Config, all *slots, tasks *sync.WaitGroup) *conn {
 	c := &conn{
 		address: address, client: clients[len(clients)-1], wires: wires,
-		slots: newSlots(), log: cfg.Log, tasks: tasks, dead: make(chan struct{}),
+		slots: connSlots{all: all}, log: cfg.Log, tasks: tasks, dead: make(chan struct{}),
 	}
 	tasks.Go(func() {
 		_ = c.client.Wait() // the wire knows why
@@ -78,6 +81,9 @@ func (c *conn) lost(begun bool, err error) error {
 	return &LostError{Address: c.address, Begun: begun, Err: err}
 }
 
+// errIdle is a connection more than is needed.
+var errIdle = errors.New("it was idle")
+
 // keepAlive asks the other side whether it lives, and ends the connection when
 // it does not say so.
 func (c *conn) keepAlive(every time.Duration) {
@@ -87,6 +93,10 @@ func (c *conn) keepAlive(every time.Duration) {
 		select {
 		case <-tick.C:
 		case <-c.dead:
+			return
+		}
+		if c.extra.Load() && c.slots.retire() {
+			c.kill(errIdle)
 			return
 		}
 		answer := make(chan struct{})
@@ -144,13 +154,11 @@ const (
 	beforeGivingUp = 9
 	firstPause     = 10 * time.Millisecond
 	longestPause   = time.Second
-	// fewSessions is a limit at which none is kept for files alone.
-	fewSessions = 3
 )
 
-// session opens one, when there may be one more. It must be closed.
+// session opens one, when there may be one more: else errFull. It must be closed.
 func (c *conn) session(ctx context.Context) (*session, error) {
-	if err := c.slots.take(ctx); err != nil {
+	if err := c.slots.take(); err != nil {
 		return nil, err
 	}
 	pause := firstPause
@@ -168,19 +176,14 @@ func (c *conn) session(ctx context.Context) (*session, error) {
 			return nil, c.lost(false, err)
 		}
 		if refusals >= beforeLearning {
-			others, limit := c.slots.refused()
-			switch {
+			switch others := c.slots.refused(); {
 			case others > 0:
-				c.log.Debug("the server gives no more sessions", "address", c.address, "limit", limit)
+				c.log.Debug("the server gives no more sessions on a connection", "address", c.address, "limit", others)
 				c.slots.give()
-				if limit <= fewSessions {
+				if c.slots.all.few() {
 					c.files.drop()
 				}
-				if err := c.slots.take(ctx); err != nil {
-					return nil, err
-				}
-				refusals, pause = 0, firstPause
-				continue
+				return nil, errFull
 			case refusals >= beforeGivingUp:
 				c.slots.give()
 				return nil, &RefusedError{Address: c.address, Err: err}

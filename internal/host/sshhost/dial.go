@@ -16,6 +16,8 @@ type dialer struct {
 	cfg  Config
 	hops []hop
 	keys *keyring
+	// slots of all connections.
+	slots *slots
 }
 
 // dial goes all the way to the target.
@@ -32,7 +34,7 @@ func (d *dialer) dial(ctx context.Context, tasks *sync.WaitGroup) (*conn, error)
 		}
 		clients, wires = append(clients, client), append(wires, w)
 	}
-	return newConn(d.hops[len(d.hops)-1].address(), clients, wires, d.cfg, tasks), nil
+	return newConn(d.hops[len(d.hops)-1].address(), clients, wires, d.cfg, d.slots, tasks), nil
 }
 
 // step logs in to one machine, through those before it.

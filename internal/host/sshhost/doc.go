@@ -1,7 +1,7 @@
 // Package sshhost is a machine reached over SSH, as a [host.Host].
 //
-// One connection serves a target, with many sessions on it. Every operation
-// goes through one wrapper, which connects when there is no connection, waits
+// One connection serves a target, with many sessions on it; where the server
+// gives too few of them, there are more. Every operation goes through one wrapper, which connects when there is no connection, waits
 // between tries, and repeats what is safe to repeat: looking, reading, writing
 // whole files, removing. A command is never run twice: when the line breaks
 // after it was sent, the error says that its fate is unknown.

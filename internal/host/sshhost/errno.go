@@ -15,8 +15,8 @@ func saidError(end ending, said string) error {
 		words string
 		errno syscall.Errno
 	}{
-		{"No such file or directory", syscall.ENOENT},
-		{"nonexistent directory", syscall.ENOENT}, // dash: cannot create
+		{"No such file", syscall.ENOENT}, // dash says no more than that
+		{"Directory nonexistent", syscall.ENOENT},
 		{"No space left on device", syscall.ENOSPC},
 		{"Disk quota exceeded", syscall.EDQUOT},
 		{"Read-only file system", syscall.EROFS},

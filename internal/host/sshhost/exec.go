@@ -170,15 +170,12 @@ func (s *session) endsIn(d time.Duration) bool {
 }
 
 // killFromOutside is for servers that pass no signals on: another session
-// kills the group. Where there may be no other, the command's output breaks.
+// kills the group. Where there is no other, the command's output breaks.
 func (c *conn) killFromOutside(ctx context.Context, s *session, out *marked) {
 	out.shut()
 	pid := out.after
 	if pid == "" || strings.Trim(pid, "0123456789") != "" {
 		return
-	}
-	if c.slots.single() {
-		s.close()
 	}
 	mark := newMark()
 	script := announce(mark) + fmt.Sprintf("kill -TERM -%s; sleep %d; kill -KILL -%s", pid, int(termGrace.Seconds()), pid)

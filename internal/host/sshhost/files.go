@@ -29,7 +29,7 @@ func (h *Host) onFiles(ctx context.Context, op, name string, f func(context.Cont
 	if !path.IsAbs(name) {
 		return &fs.PathError{Op: op, Path: name, Err: errRelDir}
 	}
-	return h.do(ctx, true, func(ctx context.Context, c *conn) error {
+	return h.do(ctx, true, readyForFiles, func(ctx context.Context, c *conn) error {
 		t, err := c.files.transport(ctx, c)
 		if err != nil {
 			return err

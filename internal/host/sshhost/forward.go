@@ -15,7 +15,7 @@ import (
 // there. A deadline that passes ends the connection.
 func (h *Host) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	var opened net.Conn
-	err := h.do(ctx, true, func(ctx context.Context, c *conn) error {
+	err := h.do(ctx, true, nil, func(ctx context.Context, c *conn) error {
 		inner, err := c.client.DialContext(ctx, network, address)
 		if err == nil {
 			opened = &forwarded{Conn: inner}

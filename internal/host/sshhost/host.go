@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -29,9 +30,11 @@ type Host struct {
 	// connection is closed.
 	operations, tasks sync.WaitGroup
 
-	mu      sync.Mutex
-	closed  bool
-	cur     *conn
+	mu     sync.Mutex
+	closed bool
+	// conns are the connection, and more when the server gives too few sessions
+	// on one.
+	conns   []*conn
 	dialing *attempt
 	// failures are tries in a row that failed; they set the pause before the next.
 	failures int
@@ -45,7 +48,7 @@ var _ host.Host = (*Host)(nil)
 // attempt is a try to connect that many wait for.
 type attempt struct {
 	done chan struct{}
-	conn *conn
+	conn *conn // nil when err is not
 	err  error
 }
 
@@ -57,7 +60,7 @@ func Open(ctx context.Context, cfg Config) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Host{cfg: cfg, dialer: dialer{cfg: cfg, hops: hops, keys: newKeyring()}}
+	h := &Host{cfg: cfg, dialer: dialer{cfg: cfg, hops: hops, keys: newKeyring(), slots: newSlots()}}
 	h.life, h.end = context.WithCancel(context.WithoutCancel(ctx))
 	c, err := h.dialer.dial(ctx, &h.tasks)
 	if err != nil {
@@ -65,7 +68,7 @@ func Open(ctx context.Context, cfg Config) (*Host, error) {
 		h.tasks.Wait()
 		return nil, err
 	}
-	h.cur = c
+	h.conns = []*conn{c}
 	if err := h.findRoot(ctx); err != nil {
 		return nil, errors.Join(err, h.Close())
 	}
@@ -124,10 +127,10 @@ func (h *Host) Trouble() (since time.Time, err error) {
 func (h *Host) Close() error {
 	h.mu.Lock()
 	h.closed = true
-	c := h.cur
+	conns := h.conns
 	h.mu.Unlock()
 	h.end()
-	if c != nil {
+	for _, c := range conns {
 		c.kill(errClosed)
 	}
 	h.operations.Wait()
@@ -151,22 +154,26 @@ func (h *Host) enter(ctx context.Context) (context.Context, func(), error) {
 	return ctx, func() { stop(); cancel(nil); h.operations.Done() }, nil
 }
 
-// do does one operation on a connection. When that breaks it is done again on
-// a new one: if it may be repeated, or if it had not begun.
-func (h *Host) do(ctx context.Context, repeat bool, f func(context.Context, *conn) error) error {
+// do does one operation on a connection that is ready for it (nil: all are).
+// When that breaks it is done again on another: if it may be repeated, or if
+// it had not begun.
+func (h *Host) do(ctx context.Context, repeat bool, ready func(*conn) bool, f func(context.Context, *conn) error) error {
 	ctx, leave, err := h.enter(ctx)
 	if err != nil {
 		return err
 	}
 	defer leave()
 	for {
-		c, err := h.connection(ctx)
+		c, err := h.connection(ctx, ready)
 		if err != nil {
 			return err
 		}
 		err = f(ctx, c)
 		var lost *LostError
-		if !errors.As(err, &lost) {
+		switch {
+		case errors.Is(err, errFull):
+			continue
+		case !errors.As(err, &lost):
 			h.fine(c)
 			return err
 		}
@@ -177,11 +184,15 @@ func (h *Host) do(ctx context.Context, repeat bool, f func(context.Context, *con
 	}
 }
 
+func readyForSession(c *conn) bool { return c.slots.free() }
+
+func readyForFiles(c *conn) bool { return c.files.ready() || c.slots.free() }
+
 // fine says that a connection served.
 func (h *Host) fine(c *conn) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.cur == c && c.lives() {
+	if c.lives() {
 		h.failures, h.since, h.trouble = 0, time.Time{}, nil
 	}
 }
@@ -193,53 +204,75 @@ func (h *Host) lost(c *conn, err error) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.cur != c {
-		return
+	if !slices.Contains(h.conns, c) {
+		return // somebody said so before
 	}
-	h.cur = nil
+	h.prune()
 	h.inTrouble(err)
 	h.cfg.Log.Info("connection lost", "address", c.address, "error", err)
 }
 
+// prune forgets connections that are dead; the caller holds the lock.
+func (h *Host) prune() {
+	h.conns = slices.DeleteFunc(h.conns, func(c *conn) bool { return !c.lives() })
+}
+
 // inTrouble counts a failure; the caller holds the lock.
 func (h *Host) inTrouble(err error) {
+	h.failures++
+	if len(h.conns) > 0 {
+		return // there are others
+	}
 	if h.trouble == nil {
 		h.since = time.Now()
 	}
 	h.trouble = err
-	h.failures++
 }
 
-// connection is the one there is, or one that is made. It is given up when it
-// takes longer than Patience, or cannot be helped by waiting.
-func (h *Host) connection(ctx context.Context) (*conn, error) {
+// maxConns is how many connections there may be to one machine: more than one
+// only where the server gives too few sessions on each.
+const maxConns = 6
+
+// connection is one that is ready, or one more that is made. When there is
+// none, it is given up after Patience, or when waiting cannot help.
+func (h *Host) connection(ctx context.Context, ready func(*conn) bool) (*conn, error) {
 	patience := time.NewTimer(h.cfg.Patience)
 	defer patience.Stop()
 	for {
+		change := h.dialer.slots.changed()
 		h.mu.Lock()
-		if c := h.cur; c != nil && c.lives() {
-			h.mu.Unlock()
-			return c, nil
+		h.prune()
+		none := len(h.conns) == 0
+		for _, c := range h.conns {
+			if ready == nil || ready(c) {
+				h.mu.Unlock()
+				return c, nil
+			}
 		}
-		if h.dialing == nil {
+		var dialed <-chan struct{}
+		if h.dialing == nil && len(h.conns) < maxConns {
 			h.dialing = &attempt{done: make(chan struct{})}
 			a, pause := h.dialing, pauseAfter(h.failures)
 			h.tasks.Go(func() { h.try(a, pause) })
 		}
 		a := h.dialing
+		if a != nil {
+			dialed = a.done
+		}
 		h.mu.Unlock()
 		select {
-		case <-a.done:
-			if a.err == nil {
-				return a.conn, nil
-			}
-			if !errors.Is(a.err, ErrUnreachable) {
+		case <-dialed:
+			if none && a.err != nil && !errors.Is(a.err, ErrUnreachable) {
 				return nil, a.err
 			}
+		case <-change:
 		case <-ctx.Done():
 			return nil, h.why(context.Cause(ctx))
 		case <-patience.C:
-			return nil, h.why(errImpatient)
+			if none {
+				return nil, h.why(errImpatient)
+			}
+			patience.Reset(h.cfg.Patience) // there is one, it is only full
 		}
 	}
 }
@@ -278,8 +311,10 @@ func (h *Host) try(a *attempt, pause time.Duration) {
 		a.conn.kill(errClosed)
 		a.conn, a.err = nil, errClosed
 	default:
-		h.cur = a.conn
-		h.cfg.Log.Info("connected again", "address", h.Address())
+		h.prune()
+		a.conn.extra.Store(len(h.conns) > 0)
+		h.conns = append(h.conns, a.conn)
+		h.cfg.Log.Info("connected again", "address", h.Address(), "connections", len(h.conns))
 	}
 }
 

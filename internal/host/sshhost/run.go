@@ -28,7 +28,7 @@ func (h *Host) Run(ctx context.Context, c host.Command) error {
 		e.stderr = &said
 	}
 	var end ending
-	err = h.do(ctx, false, func(ctx context.Context, cn *conn) error {
+	err = h.do(ctx, false, readyForSession, func(ctx context.Context, cn *conn) error {
 		end, err = cn.exec(ctx, e)
 		return err
 	})
@@ -48,7 +48,7 @@ func exitError(argv []string, end ending, said string) error {
 
 // script runs a script of our own, which may be repeated as a whole.
 func (h *Host) script(ctx context.Context, op, script string, stdin []byte, stdout *bytes.Buffer) error {
-	return h.do(ctx, true, func(ctx context.Context, c *conn) error {
+	return h.do(ctx, true, readyForSession, func(ctx context.Context, c *conn) error {
 		return c.script(ctx, op, script, stdin, stdout)
 	})
 }
@@ -98,7 +98,7 @@ func (h *Host) Spawn(ctx context.Context, c host.Command) (answer string, err er
 		script: script + detach(h.root, mark, c.Argv),
 	}
 	var end ending
-	err = h.do(ctx, false, func(ctx context.Context, cn *conn) error {
+	err = h.do(ctx, false, readyForSession, func(ctx context.Context, cn *conn) error {
 		end, err = cn.exec(ctx, e)
 		return err
 	})

@@ -38,7 +38,7 @@ func (f *fileSession) transport(ctx context.Context, c *conn) (transport, error)
 	if f.client != nil {
 		return &sftpFiles{client: f.client, conn: c}, nil
 	}
-	if f.none {
+	if f.none || c.slots.all.few() {
 		return shellFiles{c}, nil
 	}
 	client, s, err := c.sftp(ctx)
@@ -46,12 +46,19 @@ func (f *fileSession) transport(ctx context.Context, c *conn) (transport, error)
 	case err == nil:
 		f.client, f.session = client, s
 		return &sftpFiles{client: client, conn: c}, nil
-	case ctx.Err() != nil, !c.lives():
+	case ctx.Err() != nil, !c.lives(), errors.Is(err, errFull):
 		return nil, err
 	}
 	f.none = true
 	c.log.Debug("no SFTP, a shell serves for files", "address", c.address, "error", err)
 	return shellFiles{c}, nil
+}
+
+// ready says whether files need no session more.
+func (f *fileSession) ready() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.client != nil
 }
 
 // drop gives up SFTP so that commands can have its session. What is under way

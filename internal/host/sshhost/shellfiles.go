@@ -87,8 +87,7 @@ const listTries = 5
 
 func (s shellFiles) readDir(ctx context.Context, name string) ([]fs.DirEntry, error) {
 	// The names, each with a zero byte, an empty one, and what stat says of each.
-	script := "cd -- " + host.Quote(name) + ` || exit 1
-ls -a >/dev/null || exit 1
+	script := "ls -a -- " + host.Quote(name+"/.") + " >/dev/null || exit 1\ncd -- " + host.Quote(name) + ` || exit 1
 set --
 for f in .* *; do
 case $f in .|..) continue;; esac

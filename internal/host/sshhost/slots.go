@@ -1,65 +1,93 @@
 package sshhost
 
 import (
-	"context"
+	"errors"
 	"sync"
 )
 
-// firstLimit is how many sessions OpenSSH gives by default.
-const firstLimit = 10
+const (
+	// firstLimit is how many sessions OpenSSH gives by default.
+	firstLimit = 10
+	// fewSessions is a limit at which none is kept for files alone.
+	fewSessions = 3
+)
 
-// slots are the sessions that a server gives on one connection. The limit is
-// learned: when the server refuses one more, that is it.
+// errFull is a connection on which the server gives no more sessions.
+var errFull = errors.New("no session is free")
+
+// slots count the sessions on all connections to a server. How many it gives
+// on one connection is learned: when it refuses one more, that was it.
 type slots struct {
-	mu     sync.Mutex
-	limit  int
-	used   int
-	change chan struct{} // closed when a slot came free
+	mu    sync.Mutex
+	limit int
+	// change is closed when a slot came free.
+	change chan struct{}
 }
 
 func newSlots() *slots { return &slots{limit: firstLimit, change: make(chan struct{})} }
 
-func (s *slots) take(ctx context.Context) error {
-	for {
-		s.mu.Lock()
-		if s.used < s.limit {
-			s.used++
-			s.mu.Unlock()
-			return nil
-		}
-		change := s.change
-		s.mu.Unlock()
-		select {
-		case <-change:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-}
-
-func (s *slots) give() {
+// changed gives a channel that is closed when a slot comes free.
+func (s *slots) changed() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.change
+}
+
+// few says whether no session can be spared for files.
+func (s *slots) few() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.limit <= fewSessions
+}
+
+// connSlots are those of one connection.
+type connSlots struct {
+	all     *slots
+	used    int
+	retired bool
+}
+
+// take takes one, when one is free.
+func (s *connSlots) take() error {
+	s.all.mu.Lock()
+	defer s.all.mu.Unlock()
+	if s.retired || s.used >= s.all.limit {
+		return errFull
+	}
+	s.used++
+	return nil
+}
+
+func (s *connSlots) free() bool {
+	s.all.mu.Lock()
+	defer s.all.mu.Unlock()
+	return !s.retired && s.used < s.all.limit
+}
+
+func (s *connSlots) give() {
+	s.all.mu.Lock()
+	defer s.all.mu.Unlock()
 	s.used--
-	close(s.change)
-	s.change = make(chan struct{})
+	close(s.all.change)
+	s.all.change = make(chan struct{})
 }
 
 // refused says that the server gave no session to somebody who holds a slot.
-// It returns how many others there are, and the limit then.
-func (s *slots) refused() (others, limit int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// It returns how many others there are; that is the limit then.
+func (s *connSlots) refused() (others int) {
+	s.all.mu.Lock()
+	defer s.all.mu.Unlock()
 	others = s.used - 1
 	if others > 0 {
-		s.limit = min(s.limit, others)
+		s.all.limit = min(s.all.limit, others)
 	}
-	return others, s.limit
+	return others
 }
 
-// single says whether the server gives only one session.
-func (s *slots) single() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.limit == 1
+// retire makes that nobody takes one any more; it says false when one is used.
+func (s *connSlots) retire() bool {
+	s.all.mu.Lock()
+	defer s.all.mu.Unlock()
+	s.retired = s.used == 0
+	return s.retired
 }
