@@ -18,6 +18,9 @@ type Connection interface {
 	host.Host
 	// HostKey is the fingerprint of the key that the machine showed.
 	HostKey() string
+	// Trouble says since when the machine does not answer, and why; a nil error:
+	// it answered the last time. It asks nobody.
+	Trouble() (since time.Time, err error)
 	Close() error
 }
 
@@ -181,33 +184,53 @@ func (e *OtherMachineError) Hint() string {
 	return "if that is meant, runner compute detach --forget " + e.Name + " and attach it again"
 }
 
-// Open opens the machine's backend, which takes the visit over: close ends both.
-func (v *Visit) Open(ctx context.Context) (_ backends.Backend, closeBoth func() error, _ error) {
+// Open opens the machine's backend, which takes the visit over: closing the
+// door ends both.
+func (v *Visit) Open(ctx context.Context) (*Door, error) {
 	b, err := v.m.Backend(ctx, v.t, v.c)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return b, func() error {
-		var err error
-		if c, ok := b.(io.Closer); ok {
-			err = c.Close()
-		}
-		return errors.Join(err, v.c.Close())
-	}, nil
+	return &Door{Backend: b, c: v.c}, nil
+}
+
+// Door is an open backend and the connection under it.
+type Door struct {
+	Backend backends.Backend
+	c       Connection
+}
+
+// Trouble says since when the machine does not answer, and why; a nil error: it
+// answered the last time.
+func (d *Door) Trouble() (since time.Time, err error) { return d.c.Trouble() }
+
+// Close closes the backend, then the connection.
+func (d *Door) Close() error {
+	var err error
+	if c, ok := d.Backend.(io.Closer); ok {
+		err = c.Close()
+	}
+	return errors.Join(err, d.c.Close())
 }
 
 // Clear removes what we put on the machine, and our claim. A machine that is
-// not ours any more is left as it is: without our claim nothing says that what
-// lies there is ours.
+// not ours any more is left as it is.
 func (v *Visit) Clear(ctx context.Context) error {
-	err := checkClaim(ctx, v.c, v.m.Installation, v.t.Name)
-	if isNotOurs(err) {
-		return nil
-	}
-	if err != nil {
+	ours, err := v.Ours(ctx)
+	if err != nil || !ours {
 		return err
 	}
 	return removeOurs(ctx, v.c)
+}
+
+// Ours tells a machine that has our claim: without it nothing says that what
+// lies in the directory is ours.
+func (v *Visit) Ours(ctx context.Context) (bool, error) {
+	err := checkClaim(ctx, v.c, v.m.Installation, v.t.Name)
+	if isNotOurs(err) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // isNotOurs tells a machine without our claim.

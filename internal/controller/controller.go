@@ -143,9 +143,7 @@ func (c *Controller) Close() {
 	c.cancel(backends.ErrAgentEnds)
 	c.group.Wait()
 	for _, t := range c.allTargets() {
-		if err := t.close(); err != nil {
-			c.log.Warn("the connection to a target did not end well", "target", t.name, "error", err)
-		}
+		c.closeTarget(t)
 	}
 }
 

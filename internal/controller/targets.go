@@ -30,8 +30,8 @@ type target struct {
 	record *attached
 	// absence is why its backend is not open; nil: it is.
 	absence *absence
-	// closer ends what opening began; nil: nothing to end.
-	closer func() error
+	// door is the open connection of an attached target; else nil.
+	door *compute.Door
 
 	ctx    context.Context //nolint:containedctx // the life of the target's goroutines
 	cancel context.CancelFunc
@@ -55,10 +55,10 @@ func (c *Controller) newTarget(name string, b backends.Backend, s *slots) *targe
 func (t *target) close() error {
 	t.cancel()
 	t.group.Wait()
-	if t.closer == nil {
+	if t.door == nil {
 		return nil
 	}
-	return t.closer()
+	return t.door.Close()
 }
 
 // begin starts the goroutines of a target, or those that try to reach it.
@@ -181,6 +181,19 @@ func (c *Controller) dropTarget(name string) {
 	c.tmu.Lock()
 	defer c.tmu.Unlock()
 	delete(c.targets, name)
+}
+
+// away says since when and why a target does not answer; empty: it does.
+func (t *target) away() string {
+	if t.absence != nil {
+		return t.absence.words()
+	}
+	if t.door != nil {
+		if since, err := t.door.Trouble(); err != nil {
+			return unreachableWords(since.Local().Format("15:04"), err.Error())
+		}
+	}
+	return ""
 }
 
 // whyWaits says why a run waits, or nothing.

@@ -71,18 +71,18 @@ func (c *Controller) Attach(ctx context.Context, a Attachment) (_ *TargetInfo, e
 			c.undoClaim(ctx, t, sealed)
 		}
 	}()
-	backend, closer, err := v.Open(ctx)
+	door, err := v.Open(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("make the machine ready: %w", err)
 	}
 	taken = true
 	t.AttachedAt = c.now().UTC()
 	if err := c.storeTarget(ctx, t, sealed); err != nil {
-		return nil, errors.Join(err, closer())
+		return nil, errors.Join(err, door.Close())
 	}
 	keep = true
-	next := c.newTarget(t.Name, backend, newSlots())
-	next.record, next.closer = &attached{Target: *t, sealed: sealed}, closer
+	next := c.newTarget(t.Name, door.Backend, newSlots())
+	next.record, next.door = &attached{Target: *t, sealed: sealed}, door
 	size := queueSize(t.Name, t.Facts.Size())
 	next.slots.resize(&size)
 	c.putTarget(next)

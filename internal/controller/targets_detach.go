@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/runnerml/runner/backends"
 	"github.com/runnerml/runner/internal/compute"
 )
 
@@ -71,14 +72,11 @@ func (c *Controller) Detach(ctx context.Context, name string, d Detachment) (err
 	if t, err = c.named(name); err != nil { // it may have been reached since
 		return err
 	}
-	if err := t.close(); err != nil {
-		c.log.Warn("the connection to a target did not end well", "target", name, "error", err)
-	}
-	if !d.Forget {
-		if err := c.clear(ctx, t); err != nil {
-			c.comeBack(t, err)
-			return err
-		}
+	if d.Forget {
+		c.closeTarget(t)
+	} else if err := c.clear(ctx, t); err != nil {
+		c.comeBack(t, err)
+		return err
 	}
 	if err := c.store.DeleteTarget(ctx, name); err != nil {
 		c.comeBack(t, err)
@@ -115,9 +113,7 @@ func (c *Controller) empty(ctx context.Context, t *target, d Detachment) error {
 		}
 	}
 	if d.Forget {
-		if err := t.close(); err != nil {
-			c.log.Warn("the connection to a target did not end well", "target", t.name, "error", err)
-		}
+		c.closeTarget(t)
 		for _, id := range t.slots.holders() {
 			if err := c.giveUp(ctx, t, id, "its target was given up"); err != nil {
 				return err
@@ -142,14 +138,49 @@ func (c *Controller) comeBack(t *target, why error) {
 	c.begin(next)
 }
 
-// clear removes what we put on a target's machine.
+// closeTarget ends a target's goroutines and its connection.
+func (c *Controller) closeTarget(t *target) {
+	if err := t.close(); err != nil {
+		c.log.Warn("the connection to a target did not end well", "target", t.name, "error", err)
+	}
+}
+
+// clear removes what we put on a target's machine, and closes the target.
 func (c *Controller) clear(ctx context.Context, t *target) error {
 	v, err := c.visit(ctx, &t.record.Target, t.record.sealed)
 	if err != nil {
 		if reach, ok := errors.AsType[*compute.ReachError](err); ok {
 			reach.Advice = "to forget a machine that is there no more: runner compute detach --forget " + t.name
 		}
+		c.closeTarget(t)
 		return err
 	}
-	return errors.Join(v.Clear(ctx), v.Close())
+	ours, err := v.Ours(ctx)
+	if err == nil && ours {
+		err = removeEnvironments(ctx, t)
+	}
+	c.closeTarget(t)
+	if err == nil && ours {
+		err = v.Clear(ctx)
+	}
+	return errors.Join(err, v.Close())
+}
+
+// removeEnvironments removes the environments on a target: also images, which
+// are not in our directory there.
+func removeEnvironments(ctx context.Context, t *target) error {
+	k, ok := t.backend.(backends.EnvironmentKeeper)
+	if !ok {
+		return nil
+	}
+	made, err := k.Environments(ctx)
+	if err != nil {
+		return fmt.Errorf("list the environments on %s: %w", t.name, err)
+	}
+	for _, m := range made {
+		if err := k.RemoveEnvironment(ctx, m.Digest); err != nil {
+			return fmt.Errorf("remove environment %s from %s: %w", m.Digest, t.name, err)
+		}
+	}
+	return nil
 }

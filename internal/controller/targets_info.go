@@ -119,8 +119,8 @@ func (t *target) info() TargetInfo {
 	if since := t.slots.stoppedSince(); !since.IsZero() {
 		i.State, i.StoppedAt = TargetStopped, &since
 	}
-	if t.absence != nil {
-		i.State, i.Message = TargetUnreachable, t.absence.words()
+	if why := t.away(); why != "" {
+		i.State, i.Message = TargetUnreachable, why
 	}
 	return i
 }

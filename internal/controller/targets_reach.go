@@ -80,9 +80,9 @@ func (c *Controller) absentTarget(r *attached, s *slots, err error) *target {
 func (c *Controller) reach(t *target) {
 	pause := retryDelay
 	for {
-		b, closer, err := c.openTarget(t.ctx, &t.record.Target, t.record.sealed)
+		door, err := c.openTarget(t.ctx, &t.record.Target, t.record.sealed)
 		if err == nil {
-			c.reached(t, b, closer)
+			c.reached(t, door)
 			return
 		}
 		if t.ctx.Err() != nil {
@@ -155,17 +155,15 @@ func (c *Controller) giveUp(ctx context.Context, t *target, id, why string) erro
 
 // openTarget logs in to a target's machine, sees that it is ours, and opens its
 // backend.
-func (c *Controller) openTarget(
-	ctx context.Context, t *compute.Target, sealed map[string][]byte,
-) (_ backends.Backend, closer func() error, err error) {
+func (c *Controller) openTarget(ctx context.Context, t *compute.Target, sealed map[string][]byte) (_ *compute.Door, err error) {
 	if c.machines == nil {
-		return nil, nil, errNoMachines
+		return nil, errNoMachines
 	}
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	v, err := c.visit(ctx, t, sealed)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer func() {
 		if err != nil {
@@ -173,7 +171,7 @@ func (c *Controller) openTarget(
 		}
 	}()
 	if err := v.Check(ctx); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	return v.Open(ctx)
 }
@@ -191,14 +189,14 @@ func (c *Controller) visit(ctx context.Context, t *compute.Target, sealed map[st
 }
 
 // reached puts an open target where an absent one was.
-func (c *Controller) reached(t *target, b backends.Backend, closer func() error) {
-	next := c.newTarget(t.name, b, t.slots)
-	next.record, next.closer = t.record, closer
+func (c *Controller) reached(t *target, door *compute.Door) {
+	next := c.newTarget(t.name, door.Backend, t.slots)
+	next.record, next.door = t.record, door
 	if err := next.measure(t.ctx); err != nil {
 		c.log.Warn("a target could not be measured; what it had when it was attached counts", "target", t.name, "error", err)
 	}
 	if !c.replaceTarget(t, next) { // detached meanwhile
-		if err := closer(); err != nil {
+		if err := door.Close(); err != nil {
 			c.log.Warn("the connection to a target did not end well", "target", t.name, "error", err)
 		}
 		return

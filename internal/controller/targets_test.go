@@ -40,6 +40,7 @@ type fakeMachine struct {
 	target  *fakeTarget
 	down    error // what connecting answers
 	broken  error // what opening the backend answers
+	trouble error // of a connection that is open
 }
 
 func newWorld(t *testing.T) *world {
@@ -86,7 +87,11 @@ func (w *world) seenFrom(installation string) *compute.Machines {
 			case m.down != nil:
 				return nil, m.down
 			}
-			return fakeConnection{Here: host.NewHere(w.root(m)), id: m.id, key: m.key}, nil
+			return fakeConnection{Here: host.NewHere(w.root(m)), id: m.id, key: m.key, trouble: func() error {
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				return m.trouble
+			}}, nil
 		},
 		Backend: func(_ context.Context, t *compute.Target, _ compute.Connection) (backends.Backend, error) {
 			w.mu.Lock()
@@ -104,9 +109,12 @@ func (w *world) seenFrom(installation string) *compute.Machines {
 type fakeConnection struct {
 	*host.Here
 	id, key string
+	trouble func() error
 }
 
 func (c fakeConnection) HostKey() string { return c.key }
+
+func (c fakeConnection) Trouble() (time.Time, error) { return time.Time{}, c.trouble() }
 
 func (c fakeConnection) Open(ctx context.Context, path string) (host.File, error) {
 	if path == "/etc/machine-id" {
@@ -357,6 +365,21 @@ func TestUnreachableAtStart(t *testing.T) {
 	h.until(waiting.ID, run.Running)
 	if n := m.target.starts[attempt(running, 1)]; n != 1 {
 		t.Errorf("started %d times", n)
+	}
+}
+
+func TestLineLost(t *testing.T) {
+	h, w := newWorldHouse(t)
+	m := w.add("gpubox", "m1", "SHA256:k1")
+	h.attach(box("gpubox", "gpubox"))
+	w.set(m, func(m *fakeMachine) { m.trouble = errors.New("connection lost") })
+	info, err := h.c.Target(t.Context(), "gpubox")
+	if err != nil || info.State != TargetUnreachable || !strings.HasSuffix(info.Message, ", still trying: connection lost") {
+		t.Errorf("%+v, %v", info, err)
+	}
+	w.set(m, func(m *fakeMachine) { m.trouble = nil })
+	if info, err := h.c.Target(t.Context(), "gpubox"); err != nil || info.State != TargetReady {
+		t.Errorf("%+v, %v", info, err)
 	}
 }
 
