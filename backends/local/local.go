@@ -32,6 +32,10 @@ type Options struct {
 	MaxLog int64
 	// Environ is what plain processes inherit; nil: our own environment.
 	Environ []string
+	// CPUs and Memory (in bytes) are the share of this computer that runs may
+	// take; zero: all of it.
+	CPUs   float64
+	Memory int64
 	// Probe says what this computer has; nil: we ask it.
 	Probe func(ctx context.Context) (*inventory.Inventory, error)
 }
@@ -39,7 +43,9 @@ type Options struct {
 // Backend is this computer. Close it.
 type Backend struct {
 	*machine.Machine
-	here *host.Here
+	here   *host.Here
+	cpus   float64
+	memory int64
 }
 
 var (
@@ -61,8 +67,24 @@ func New(ctx context.Context, o Options) (*Backend, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("local backend: %w", err), here.Close())
 	}
-	return &Backend{Machine: m, here: here}, nil
+	return &Backend{Machine: m, here: here, cpus: o.CPUs, memory: o.Memory}, nil
 }
 
 // Close ends what goes on in the background. Attempts go on.
 func (b *Backend) Close() error { return errors.Join(b.Machine.Close(), b.here.Close()) }
+
+// Size is what runs may take of this computer: its size, or the share of it
+// that the settings give.
+func (b *Backend) Size(ctx context.Context) (backends.Size, error) {
+	s, err := b.Machine.Size(ctx)
+	if err != nil {
+		return s, fmt.Errorf("size of this computer: %w", err)
+	}
+	if b.cpus > 0 {
+		s.CPUs = min(s.CPUs, b.cpus)
+	}
+	if b.memory > 0 {
+		s.Memory = min(s.Memory, b.memory)
+	}
+	return s, nil
+}

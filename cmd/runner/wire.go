@@ -92,7 +92,7 @@ func openLocal(
 	return local.New(ctx, local.Options{
 		Home: string(home), Installation: installation, Snapshots: snapshots,
 		Engine: container.Options{Socket: strings.TrimPrefix(set.DockerSocket, "unix://")},
-		Images: set.BaseImages, MaxLog: int64(set.MaxLogSize),
+		Images: set.BaseImages, MaxLog: int64(set.MaxLogSize), CPUs: set.Local.CPUs, Memory: int64(set.Local.Memory),
 	})
 }
 
