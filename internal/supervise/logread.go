@@ -153,7 +153,12 @@ func (f *follower) Read(p []byte) (int, error) {
 		case Ended, Lost:
 			f.complete = true // read what came before that, then end
 			continue
-		case Absent, Running, Unknown:
+		case Absent:
+			if _, err := os.Stat(f.dir); errors.Is(err, os.ErrNotExist) {
+				f.complete = true // it ended, and was cleared away before we looked
+				continue
+			}
+		case Running, Unknown:
 		}
 		select {
 		case <-f.changed:
