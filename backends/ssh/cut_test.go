@@ -210,6 +210,10 @@ func TestOutOfReach(t *testing.T) {
 			t.Errorf("%s: %v (%s)", step, err, backends.OutcomeOf(err))
 		}
 		c.line.Heal()
+		c.eventually("the machine to be reached again", func() bool { // it is tried less and less often
+			_, err := c.b.Marks(t.Context())
+			return err == nil
+		})
 	}
 	away("prepare", func() error { return c.b.Prepare(t.Context(), c.a, nil) })
 	c.ok(c.b.Prepare(t.Context(), c.a, nil))
@@ -256,7 +260,7 @@ func (c *cutter) same(home, sums string) {
 	}
 }
 
-// Two minutes without the server are like any other cut.
+// What runs outlives the server's restart.
 func TestServerRestarted(t *testing.T) {
 	c := newCutter(t, "echo begun; sleep 1; echo done", nil)
 	ref := c.begin()
@@ -279,7 +283,7 @@ func TestWatchAfterCut(t *testing.T) {
 	watched := make(chan error, 1)
 	go func() { watched <- c.b.Watch(ctx, func(r backends.Ref) { told <- r }) }()
 	defer func() { cancel(); <-watched }()
-	any := func() { // all may have changed: it watches
+	anything := func() { // all may have changed: it watches
 		t.Helper()
 		for {
 			select {
@@ -292,10 +296,10 @@ func TestWatchAfterCut(t *testing.T) {
 			}
 		}
 	}
-	any()
+	anything()
 	ref := c.begin()
 	c.line.Reset()
-	any()
+	anything()
 	for {
 		select {
 		case r := <-told:

@@ -96,7 +96,7 @@ func (r *remoteLog) ready() (io.Reader, error) {
 	if r.open != nil || r.closed {
 		return r.open, r.ctx.Err()
 	}
-	stream := r.follow && r.m.remote.streams.take(r.ctx)
+	stream := r.follow && r.m.remote.streams.take()
 	if r.follow && !stream {
 		all, err := r.m.keeper.Status(r.ctx, []string{r.dir})
 		if err != nil {

@@ -27,7 +27,6 @@ func newRemote(c Config, bin string, l layout) *remote {
 	return &remote{
 		client:   client,
 		unpacker: &onhost.Unpacker{Client: client, Store: c.Store, Dir: path.Join(string(l), onhost.ObjectsDir)},
-		streams:  streams{probe: func(ctx context.Context, want int) int { return client.Sessions(ctx, want) }},
 	}
 }
 
@@ -57,49 +56,31 @@ func unknown(refs []backends.Ref, err error) []backends.Observation {
 	return seen
 }
 
-const (
-	// mostStreams is how many commands stay open at once on a host, to watch it
-	// and to follow logs: a connection serves only so many sessions (OpenSSH:
-	// 10), and the others must not wait for these.
-	mostStreams = 4
-	// probeLimit is how long we try to open them at once.
-	probeLimit = 5 * time.Second
-)
+// mostStreams is how many commands stay open at once on a host, to watch it and
+// to follow logs: a connection serves only so many sessions, and all else must
+// not wait for these. Whoever gets none looks again and again instead.
+const mostStreams = 4
 
-// streams counts the commands that stay open. Who gets none looks again and
-// again instead.
+// streams counts the commands that stay open.
 type streams struct {
-	// probe says how many sessions out of so many the host gives at once.
-	probe func(ctx context.Context, want int) int
-
-	mu     sync.Mutex
-	probed bool
-	free   int
+	mu   sync.Mutex
+	used int
 }
 
-func (s *streams) take(ctx context.Context) bool {
+func (s *streams) take() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.probed {
-		probing, cancel := context.WithTimeout(ctx, probeLimit)
-		n := s.probe(probing, mostStreams+1)
-		cancel()
-		if n == 0 || ctx.Err() != nil {
-			return false // the host cannot be reached now
-		}
-		s.probed, s.free = true, min(mostStreams, n-1)
-	}
-	if s.free == 0 {
+	if s.used == mostStreams {
 		return false
 	}
-	s.free--
+	s.used++
 	return true
 }
 
 func (s *streams) give() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.free++
+	s.used--
 }
 
 // Prune frees snapshots and inputs on a machine that is not this computer which

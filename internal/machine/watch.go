@@ -14,8 +14,8 @@ import (
 	"github.com/runnerml/runner/internal/supervise"
 )
 
-// errNoStream is a host that gives us too few sessions to keep one open.
-var errNoStream = errors.New("the host gives too few sessions at once to keep one open")
+// errNoStream is a host on which as much stays open already as may.
+var errNoStream = errors.New("too much is watched and followed on the host already")
 
 // watcher is what watches supervised directories, here or on another machine.
 type watcher interface {
@@ -25,7 +25,7 @@ type watcher interface {
 }
 
 // watchHost makes a watcher of the host's directories; done frees it.
-func (m *Machine) watchHost(ctx context.Context) (w watcher, done func(), err error) {
+func (m *Machine) watchHost() (w watcher, done func(), err error) {
 	if m.remote == nil {
 		here, err := supervise.NewWatcher()
 		if err != nil {
@@ -33,7 +33,7 @@ func (m *Machine) watchHost(ctx context.Context) (w watcher, done func(), err er
 		}
 		return here, func() { _ = here.Close() }, nil // closed twice when ctx ended
 	}
-	if !m.remote.streams.take(ctx) {
+	if !m.remote.streams.take() {
 		return nil, nil, errNoStream
 	}
 	return m.remote.client.NewWatcher(m.layout.runs()), m.remote.streams.give, nil
@@ -41,7 +41,7 @@ func (m *Machine) watchHost(ctx context.Context) (w watcher, done func(), err er
 
 // Watch says when a supervisor's files or a container changed.
 func (m *Machine) Watch(ctx context.Context, changed func(backends.Ref)) error {
-	w, done, err := m.watchHost(ctx)
+	w, done, err := m.watchHost()
 	if err != nil {
 		return err
 	}
