@@ -51,7 +51,7 @@ func (m *Machine) pictureInput(ctx context.Context, name string, dry bool) (*sen
 	}
 	const noLimit = -1
 	// Data is taken as it is: what an ignore file in it says is about sources.
-	taken, err := m.config.Store.Take(ctx, from, snapshot.Options{MaxBytes: noLimit, Exclude: []string{"!*"}, DryRun: dry})
+	taken, err := m.config.Store.Take(ctx, from, snapshot.Options{MaxBytes: noLimit, Whole: true, DryRun: dry})
 	if err != nil {
 		return nil, err
 	}

@@ -28,6 +28,9 @@ type Options struct {
 	// Exclude are more ignore patterns, as in an ignore file at the root. They
 	// outrank the files'.
 	Exclude []string
+	// Whole takes everything, as data is to be: no ignore file counts, and no
+	// name is left out.
+	Whole bool
 	// SkipDirs are directories that are left out when they lie inside the
 	// source directory, such as $RUNNER_HOME. The store itself always is.
 	SkipDirs []string
@@ -145,7 +148,7 @@ func (t *taking) walker(cache *sourceCache) (*walker, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &walker{root: t.root, ignoreName: name, cache: cache, skip: map[inode]bool{t.s.self: true}}
+	w := &walker{root: t.root, ignoreName: name, whole: t.opt.Whole, cache: cache, skip: map[inode]bool{t.s.self: true}}
 	for _, dir := range t.opt.SkipDirs {
 		if id, err := inodeOf(dir); err == nil {
 			w.skip[id] = true

@@ -17,6 +17,7 @@ import (
 type walker struct {
 	root       string
 	ignoreName string
+	whole      bool         // no rules but always
 	always     *ignoreRules // the caller's own excludes, above every file's rules
 	skip       map[inode]bool
 	cache      *sourceCache
@@ -130,7 +131,7 @@ func (w *walker) readDir(r *dirReader, step walkStep) (findings, error) {
 	defer unix.Close(fd)
 	slices.Sort(names)
 	rules := step.rules
-	if _, ok := slices.BinarySearch(names, w.ignoreName); ok {
+	if _, ok := slices.BinarySearch(names, w.ignoreName); ok && !w.whole {
 		if rules, err = rules.read(abs, rel, w.ignoreName); err != nil {
 			return found, err
 		}
@@ -171,7 +172,7 @@ type place struct {
 
 // node looks at one name, in order; ok says whether it is taken.
 func (p *place) node(name string) (n node, ok bool, err error) {
-	if neverTaken(name) {
+	if neverTaken(name) && !p.whole {
 		return n, false, nil
 	}
 	var st unix.Stat_t
