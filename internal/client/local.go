@@ -35,6 +35,8 @@ const (
 	handshakeTimeout = 10 * time.Second
 	stopTimeout      = 30 * time.Second
 	startTimeout     = time.Minute
+	// revivePause is how long others have to start an agent again.
+	revivePause = 400 * time.Millisecond
 	// pollPause is how often something short is looked at again.
 	pollPause = time.Millisecond
 )
@@ -77,13 +79,29 @@ func (l *Local) Connect(ctx context.Context) (*Client, error) {
 // client does not insist on our build: when the line breaks in the middle, an
 // agent that somebody else's command started serves as well.
 func (l *Local) client() *Client {
-	return New(Options{Dial: l.Home.Dial, Revive: func(ctx context.Context) error {
+	return New(Options{Dial: l.Home.Dial, Revive: l.revive})
+}
+
+// revive starts an agent again that went away in the middle, unless somebody
+// else does: a command of a newer build that put it aside starts its own.
+func (l *Local) revive(ctx context.Context) error {
+	others := time.NewTimer(revivePause)
+	defer others.Stop()
+	again := time.NewTicker(revivePause / 20)
+	defer again.Stop()
+	for {
 		info, err := l.Ask(ctx)
 		if err != nil || info != nil {
 			return err
 		}
-		return l.start(ctx)
-	}})
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-again.C:
+		case <-others.C:
+			return l.start(ctx)
+		}
+	}
 }
 
 // Ask says who answers on the home's socket, nil when nobody does.
@@ -134,6 +152,12 @@ func (l *Local) Stop(ctx context.Context) error {
 	defer c.Close()
 	asking, give := context.WithTimeout(ctx, handshakeTimeout)
 	defer give()
+	// Somebody who follows a run may start another agent at once: it is this one
+	// whose end counts.
+	holder, err := l.Home.Holder()
+	if err != nil {
+		return err
+	}
 	response, err := c.send(asking, request{method: http.MethodPost, path: "/v1/agent/stop"})
 	if err == nil {
 		err = response.Body.Close()
@@ -146,7 +170,7 @@ func (l *Local) Stop(ctx context.Context) error {
 			return err
 		}
 	}
-	return l.Home.AwaitFree(ctx, pollPause)
+	return l.Home.AwaitEnd(ctx, holder, pollPause)
 }
 
 // Yield ends an agent, when there is one that this executable may replace.

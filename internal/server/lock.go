@@ -72,13 +72,30 @@ func (h Home) Kill() error {
 	return nil
 }
 
+// Holder is the process that holds the home's lock, zero when nobody does or
+// it has not said who it is.
+func (h Home) Holder() (pid int, err error) {
+	pid, _, err = h.held()
+	return pid, err
+}
+
+// AwaitEnd returns once pid no longer holds the home's lock; another agent may.
+// With pid zero it is AwaitFree.
+func (h Home) AwaitEnd(ctx context.Context, pid int, pause time.Duration) error {
+	return h.await(ctx, pause, func(holder int, held bool) bool { return !held || pid != 0 && holder != 0 && holder != pid })
+}
+
 // AwaitFree returns once nobody holds the home's lock.
 func (h Home) AwaitFree(ctx context.Context, pause time.Duration) error {
+	return h.await(ctx, pause, func(_ int, held bool) bool { return !held })
+}
+
+func (h Home) await(ctx context.Context, pause time.Duration, enough func(holder int, held bool) bool) error {
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
 	for {
-		_, held, err := h.held()
-		if err != nil || !held {
+		holder, held, err := h.held()
+		if err != nil || enough(holder, held) {
 			return err
 		}
 		select {
