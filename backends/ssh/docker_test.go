@@ -93,7 +93,9 @@ func TestDocker(t *testing.T) {
 		list := docker(t, "ps", "-a", "--filter", "name=^/"+name(ref)+"$", "--format", "{{.Names}} {{.Status}}")
 		return append(m.traces(t, ref), strings.Fields(list)...)
 	}
-	d.Inspect = func(t testing.TB, ref backends.Ref) string { return docker(t, "inspect", name(ref)) + docker(t, "logs", name(ref)) }
+	d.Inspect = func(t testing.TB, ref backends.Ref) string {
+		return docker(t, "inspect", name(ref)) + docker(t, "logs", name(ref))
+	}
 	d.Vanish = func(t testing.TB, ref backends.Ref) { docker(t, "rm", "-f", name(ref)) }
 	d.Many = 6
 	backendtest.Run(t, d, nil)
