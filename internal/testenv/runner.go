@@ -2,7 +2,9 @@ package testenv
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,7 +26,8 @@ type CLI struct {
 // ended with the test. env is added to the environment, "NAME=value".
 func Runner(t testing.TB, env ...string) *CLI {
 	t.Helper()
-	bin := begin(t, "the program itself", buildRunner)
+	bin := filepath.Join(t.TempDir(), "runner") // its own: whoever builds another meanwhile replaces the built one
+	begin(t, "the program itself", func(ctx context.Context) (string, error) { return bin, buildRunner(ctx, bin) })
 	c := &CLI{t: t, Bin: bin, Home: t.TempDir()}
 	c.Env = append(os.Environ(), "RUNNER_HOME="+c.Home, "RUNNER_SERVER=", "NO_COLOR=1", "RUNNER_AGENT_IDLE=30s")
 	c.Env = append(c.Env, env...)
@@ -42,24 +45,37 @@ func Runner(t testing.TB, env ...string) *CLI {
 	return c
 }
 
-// buildRunner builds cmd/runner into the state directory.
-func buildRunner(ctx context.Context) (string, error) {
+// buildRunner builds cmd/runner in the state directory and copies it to where it is wanted.
+func buildRunner(ctx context.Context, to string) error {
 	dir, err := stateSubdir("bin")
 	if err != nil {
-		return "", err
+		return err
 	}
 	release, err := lock(ctx, filepath.Join(dir, "lock"))
 	if err != nil {
-		return "", err
+		return err
 	}
 	defer release()
 	bin := filepath.Join(dir, "runner")
 	build := exec.CommandContext(ctx, "go", "build", "-o", bin, "github.com/runnerml/runner/cmd/runner")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build: %w\n%s", err, out)
+		return fmt.Errorf("build: %w\n%s", err, out)
 	}
-	return bin, nil
+	from, err := os.Open(bin)
+	if err != nil {
+		return fmt.Errorf("copy the program: %w", err)
+	}
+	defer from.Close() //nolint:errcheck // only read
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o755)
+	if err != nil {
+		return fmt.Errorf("copy the program: %w", err)
+	}
+	_, err = io.Copy(out, from)
+	if err = errors.Join(err, out.Close()); err != nil {
+		return fmt.Errorf("copy the program: %w", err)
+	}
+	return nil
 }
 
 // commandTimeout bounds one command of the program.
