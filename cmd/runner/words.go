@@ -92,14 +92,28 @@ func hintOf(r *run.Run) string {
 	if r.Outcome == nil {
 		return tidyLine(own)
 	}
-	general := strings.ReplaceAll(r.Outcome.Meaning().Hint, "RUN", r.ID)
+	general := hintFor(r, r.Outcome.Meaning().Hint)
 	if *r.Outcome == run.OutcomeEnvironmentFailed && remote() == "" && leftIn(r) == "" {
 		general = "" // no tool said anything
 	}
-	if own != "" && general != "" {
+	switch {
+	case own == "":
+		return general
+	case general != "" && *r.Outcome == run.OutcomeEnvironmentFailed: // the tools said more
 		return tidyLine(own) + "; " + general
 	}
-	return tidyLine(own) + general
+	return tidyLine(own)
+}
+
+// hintFor puts the run's id where a hint of the table says RUN.
+func hintFor(r *run.Run, hint string) string {
+	words := strings.Split(hint, " ")
+	for i, word := range words {
+		if word == "RUN" {
+			words[i] = r.ID
+		}
+	}
+	return strings.Join(words, " ")
 }
 
 // stateIn writes a state in its colour.

@@ -88,6 +88,9 @@ func (m *Machine) unpack(ctx context.Context, a backends.Attempt, at place, prog
 		})
 	}
 	if err := m.snapshots.Unpack(ctx, id, at.half(), report); err != nil {
+		if corrupt, ok := errors.AsType[*snapshot.CorruptError](err); ok {
+			return &backends.Failure{Outcome: run.OutcomeInternalError, Err: err, Hint: corrupt.Hint()}
+		}
 		return err
 	}
 	if err := m.checkScript(ctx, a, at.half()); err != nil {
