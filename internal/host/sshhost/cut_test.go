@@ -159,7 +159,9 @@ func TestStallIsFound(t *testing.T) {
 		c.KeepAlive, c.DialTimeout, c.Patience = 100*time.Millisecond, 500*time.Millisecond, time.Second
 	})
 	ended := make(chan error, 1)
-	go func() { ended <- h.Run(t.Context(), host.Command{Argv: []string{"sh", "-c", "echo >>ran; sleep 1000"}}) }()
+	go func() {
+		ended <- h.Run(t.Context(), host.Command{Argv: []string{"sh", "-c", "echo >>ran; sleep 1000"}})
+	}()
 	eventually(t, "it to run", func() bool { return h.ran(t) == 1 })
 	h.line.Stall()
 	if err := <-ended; !errors.Is(err, sshhost.ErrUnreachable) {
@@ -246,7 +248,9 @@ func TestManyAtOnce(t *testing.T) {
 func TestCloseEndsAll(t *testing.T) {
 	h := newCutable(t, testenv.SSHOptions{}, nil)
 	ended := make(chan error, 1)
-	go func() { ended <- h.Run(t.Context(), host.Command{Argv: []string{"sh", "-c", "echo >>ran; sleep 1000"}}) }()
+	go func() {
+		ended <- h.Run(t.Context(), host.Command{Argv: []string{"sh", "-c", "echo >>ran; sleep 1000"}})
+	}()
 	eventually(t, "it to run", func() bool { return h.ran(t) == 1 })
 	h.line.Stall()
 	began := time.Now()

@@ -201,7 +201,7 @@ func notStarted(name string, code int, noise, said string) error {
 	if code == codeNotFound && strings.Contains(text, "no such program") {
 		return fmt.Errorf("start %s: %w", name, errNotFound)
 	}
-	return fmt.Errorf("start %s: the host says: %s", name, text)
+	return fmt.Errorf("%s: not started, the host says: %s", name, text)
 }
 
 var errNotFound = errors.New("no such program on the host")

@@ -2,9 +2,11 @@ package sshhost
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"slices"
@@ -38,7 +40,8 @@ func (h hop) known() (ssh.HostKeyCallback, error) {
 }
 
 // algorithms are the kinds of key to ask for: those we know one of. Without
-// this a server would show its favourite, which we may not know. Nil: any.
+// this a server would show its favourite, which we may not know. When we know
+// none, the order is that of ssh, so that people compare the same fingerprint.
 func (l *login) algorithms(check ssh.HostKeyCallback) []string {
 	var kinds []string
 	if key := l.keys.acceptedKey(l.hop.address()); key != nil {
@@ -59,7 +62,22 @@ func (l *login) algorithms(check ssh.HostKeyCallback) []string {
 			}
 		}
 	}
-	return algorithms
+	if len(algorithms) > 0 {
+		return algorithms
+	}
+	all := ssh.SupportedAlgorithms().HostKeys
+	slices.SortStableFunc(all, func(a, b string) int { return cmp.Compare(rank(a), rank(b)) })
+	return all
+}
+
+// rank is ssh's order of kinds of key.
+func rank(algorithm string) int {
+	for i, kind := range []string{"cert", "ed25519", "ecdsa"} {
+		if strings.Contains(algorithm, kind) {
+			return i
+		}
+	}
+	return math.MaxInt
 }
 
 // algorithmsOf are the signatures that a kind of key makes, good ones only.

@@ -143,7 +143,9 @@ func (l *login) explain(ctx context.Context, err error) error {
 		return fmt.Errorf("log in to %s: %w", l.hop.address(), context.Cause(ctx))
 	case l.fatal != nil:
 		return &AuthError{User: l.hop.user, Address: l.hop.address(), Tried: l.tried, Err: l.fatal}
-	case strings.Contains(err.Error(), "unable to authenticate"), errors.Is(err, errAskedBefore):
+	case strings.Contains(err.Error(), "unable to authenticate"), errors.Is(err, errAskedBefore),
+		// A "no" to keyboard-interactive without a question, in the library's words.
+		strings.Contains(err.Error(), "unexpected message type 51"):
 		return &AuthError{User: l.hop.user, Address: l.hop.address(), Tried: l.tried}
 	case strings.Contains(err.Error(), "Too many authentication failures"):
 		return &AuthError{
