@@ -11,6 +11,9 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/runnerml/runner/internal/onhost"
+	"github.com/runnerml/runner/internal/supervise"
 )
 
 // bench is one subject. It gives the rows that it could measure, also with an
@@ -28,9 +31,18 @@ var benches = []bench{
 	{"log", benchLog},
 	{"snapshot", benchSnapshot},
 	{"cli", benchCLI},
+	{"ssh", benchSSH},
 }
 
 func main() {
+	if len(os.Args) > 1 { // a copy of us on the machine that benchSSH reaches
+		switch os.Args[1] {
+		case "supervise":
+			os.Exit(supervise.Main(os.Args[2:], os.Stdin, os.Stdout))
+		case "onhost":
+			os.Exit(onhost.Main(os.Args[2:], os.Stdin, os.Stdout))
+		}
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := command(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()

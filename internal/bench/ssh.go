@@ -1,0 +1,242 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/runnerml/runner/backends"
+	sshbackend "github.com/runnerml/runner/backends/ssh"
+	"github.com/runnerml/runner/internal/artifact"
+	"github.com/runnerml/runner/internal/bench/sourcetree"
+	"github.com/runnerml/runner/internal/host/sshhost"
+	"github.com/runnerml/runner/internal/snapshot"
+	"github.com/runnerml/runner/runconfig"
+)
+
+// benchSSH: a machine reached over SSH, which is this one through its own
+// server: no network is between, so all that is seen is work.
+func benchSSH(ctx context.Context, l *lab) (rows []row, err error) {
+	s, err := newSSHServer(ctx, l)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	for _, measure := range []func(context.Context, *lab, *sshServer) ([]row, error){sshFirstLine, sshResubmit, sshOutputs} {
+		some, err := measure(ctx, l, s)
+		rows = append(rows, some...)
+		if err != nil {
+			return rows, err
+		}
+	}
+	return rows, nil
+}
+
+// newSSHHome is a home with the machine attached as "there".
+func newSSHHome(ctx context.Context, l *lab, s *sshServer) (*home, error) {
+	h, err := l.newHome(ctx, 0, "")
+	if err != nil {
+		return nil, err
+	}
+	remote, err := os.MkdirTemp(l.dir, "remote-")
+	if err == nil {
+		err = quietly(h.command(ctx, "compute", "attach", "ssh", "there", "--address", s.user+"@"+s.address, "--identity", s.key,
+			"--host-key", s.fingerprint, "--remote-dir", remote, "--allow-same-machine"))
+	}
+	if err != nil {
+		return nil, errors.Join(err, h.close(ctx))
+	}
+	return h, nil
+}
+
+// sshFirstLine: from a submit to the script's first line, next to running it
+// with ssh.
+func sshFirstLine(ctx context.Context, l *lab, s *sshServer) (rows []row, err error) {
+	dir, err := l.source(map[string]string{"train.py": trainScript})
+	if err != nil {
+		return nil, err
+	}
+	h, err := newSSHHome(ctx, l, s)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, h.close(ctx)) }()
+	submit := func() (timing, error) {
+		cmd := h.command(ctx, "submit", "--target", "there", "train.py")
+		cmd.Dir = dir
+		return stopwatch(cmd, trainFirstLine)
+	}
+	bare := func() (timing, error) {
+		return stopwatch(s.ssh(ctx, "cd "+dir+" && "+l.python+" train.py"), trainFirstLine)
+	}
+	ours, theirs, err := interleave(l.count(15, 3), submit, bare)
+	if err != nil {
+		return nil, err
+	}
+	const whenUp, whenFresh = 0.5, 2.0
+	rows = append(rows, newRow("warm, the agent's connection up: submit to first line (bare: ssh host python)", seconds, ratio,
+		pick(ours, timing.firstSeconds), pick(theirs, timing.firstSeconds), atMost(whenUp)))
+	ours, theirs, err = interleave(l.count(7, 2), func() (timing, error) {
+		if err := quietly(h.command(ctx, "agent", "stop")); err != nil {
+			return timing{}, err
+		}
+		return submit()
+	}, bare)
+	if err != nil {
+		return rows, err
+	}
+	return append(rows, newRow("warm, no agent and no connection: submit to first line (bare: ssh host python)", seconds, ratio,
+		pick(ours, timing.firstSeconds), pick(theirs, timing.firstSeconds), atMost(whenFresh))), nil
+}
+
+// sshResubmit: a large tree of which one file changed, next to rsync.
+func sshResubmit(ctx context.Context, l *lab, s *sshServer) (rows []row, err error) {
+	dir, err := os.MkdirTemp(l.dir, "resubmit-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	src, copied, files := filepath.Join(dir, "src"), filepath.Join(dir, "copy"), l.count(sourcetree.Files, sourcetree.Files/10)
+	if err := sourcetree.Make(src, files); err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(filepath.Join(src, "train.py"), []byte(trainScript), 0o600); err != nil {
+		return nil, err
+	}
+	h, err := newSSHHome(ctx, l, s)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, h.close(ctx)) }()
+	changes := 0
+	change := func() error {
+		changes++
+		return os.WriteFile(filepath.Join(src, "changed.txt"), []byte(strconv.Itoa(changes)), 0o600)
+	}
+	submit := func() (timing, error) {
+		if err := change(); err != nil {
+			return timing{}, err
+		}
+		cmd := h.command(ctx, "submit", "--target", "there", "train.py")
+		cmd.Dir = src
+		return stopwatch(cmd, trainFirstLine)
+	}
+	if _, err := submit(); err != nil { // all of it goes
+		return nil, err
+	}
+	if err := quietly(s.rsync(ctx, src+"/", "there:"+copied+"/")); err != nil {
+		return nil, err
+	}
+	ours, theirs, err := interleave(l.count(7, 1),
+		func() (float64, error) {
+			t, err := submit()
+			return t.firstSeconds(), err
+		},
+		func() (float64, error) {
+			if err := change(); err != nil {
+				return 0, err
+			}
+			took, err := wallTime(s.rsync(ctx, src+"/", "there:"+copied+"/"))
+			return took.Seconds(), err
+		})
+	if err != nil {
+		return nil, err
+	}
+	const maxRatio = 0.5
+	return []row{newRow(fmt.Sprintf("submit of %d files, one changed, to first line (bare: rsync -az alone)", files), seconds, ratio, ours, theirs, atMost(maxRatio))}, nil
+}
+
+// sshOutputs: what a run left, brought home, next to rsync.
+func sshOutputs(ctx context.Context, l *lab, s *sshServer) (rows []row, err error) {
+	dir, err := os.MkdirTemp(l.dir, "outputs-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	store, err := snapshot.Open(filepath.Join(dir, "objects"))
+	if err != nil {
+		return nil, err
+	}
+	remote := filepath.Join(dir, "remote")
+	h, err := sshhost.Open(ctx, sshhost.Config{
+		Address: s.user + "@" + s.address, IdentityFiles: []string{s.key}, IdentitiesOnly: true, HostKey: s.fingerprint, ConfigFiles: []string{}, Root: remote,
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, h.Close()) }()
+	b, err := sshbackend.New(ctx, sshbackend.Options{Host: h, Installation: "bench-" + strings.ToLower(rand.Text()[:8]), Snapshots: store})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, b.Close()) }()
+	source, err := l.source(map[string]string{})
+	if err != nil {
+		return nil, err
+	}
+	files := l.count(1000, 100)
+	const fileSize = 500 << 10
+	ref, err := leaveOutputs(ctx, b, store, source, fmt.Sprintf("for i in $(seq %d); do head -c %d /dev/urandom >outputs/$i; done", files, fileSize))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, b.Release(context.WithoutCancel(ctx), ref)) }()
+	home := filepath.Join(dir, "home")
+	ours, theirs, err := interleave(l.count(5, 1),
+		func() (float64, error) {
+			if err := os.RemoveAll(home); err != nil {
+				return 0, err
+			}
+			began := time.Now()
+			err := b.Collect(ctx, ref, artifact.OpenDirectory(home))
+			return time.Since(began).Seconds(), err
+		},
+		func() (float64, error) {
+			if err := os.RemoveAll(home); err != nil {
+				return 0, err
+			}
+			took, err := wallTime(s.rsync(ctx, "there:"+filepath.Join(remote, "runs", ref.Run, "attempts/1/work/outputs")+"/", home+"/"))
+			return took.Seconds(), err
+		})
+	if err != nil {
+		return nil, err
+	}
+	return []row{newRow(fmt.Sprintf("%d outputs, %d MB, home (bare: rsync -az)", files, files*fileSize>>20), seconds, ratio, ours, theirs, atMost(1))}, nil
+}
+
+// leaveOutputs runs a command to its end.
+func leaveOutputs(ctx context.Context, b *sshbackend.Backend, store *snapshot.Store, source, command string) (backends.Ref, error) {
+	taken, err := store.Take(ctx, source, snapshot.Options{})
+	if err != nil {
+		return backends.Ref{}, err
+	}
+	a := backends.Attempt{
+		Run: "bench-outputs", Number: 1, Snapshot: string(taken.ID),
+		Config: &runconfig.ScriptRunConfig{Command: command, Resources: runconfig.Resources{Nodes: 1, CPUs: 1}},
+	}
+	if err := b.Prepare(ctx, a, nil); err != nil {
+		return a.Ref(), err
+	}
+	if _, err := b.Start(ctx, a); err != nil {
+		return a.Ref(), err
+	}
+	tick := time.NewTicker(pollInterval)
+	defer tick.Stop()
+	for {
+		seen, err := b.Observe(ctx, []backends.Ref{a.Ref()})
+		if err != nil || seen[0].Phase == backends.Ended {
+			return a.Ref(), err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return a.Ref(), context.Cause(ctx)
+		}
+	}
+}
