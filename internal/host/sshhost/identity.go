@@ -131,7 +131,7 @@ func (l *login) fromFile(ctx context.Context, file string, agents []identity) (i
 	if err != nil {
 		return identity{}, err
 	}
-	if public, _, _, _, err := ssh.ParseAuthorizedKey(data); err == nil {
+	if public := publicKey(data); public != nil {
 		if s := inAgent(agents, public); s != nil {
 			return identity{name: name + " by the agent", signer: s}, nil
 		}
@@ -158,7 +158,7 @@ func (l *login) fromFile(ctx context.Context, file string, agents []identity) (i
 	public := locked.PublicKey
 	if public == nil {
 		if data, err := os.ReadFile(file + ".pub"); err == nil {
-			public, _, _, _, _ = ssh.ParseAuthorizedKey(data) //nolint:dogsled // nil when it is none: then it is opened first
+			public = publicKey(data) // nil: it is opened first
 		}
 	}
 	if opened == nil && public != nil {
@@ -181,6 +181,15 @@ func (l *login) fromFile(ctx context.Context, file string, agents []identity) (i
 	return identity{name: name, signer: withCertificate(file, lazy)}, nil
 }
 
+// publicKey is the key of a file in the form of authorized_keys; nil for another.
+func publicKey(data []byte) ssh.PublicKey {
+	key, _, _, _, err := ssh.ParseAuthorizedKey(data) //nolint:dogsled // the rest is for servers
+	if err != nil {
+		return nil
+	}
+	return key
+}
+
 func inAgent(agents []identity, public ssh.PublicKey) ssh.Signer {
 	for _, id := range agents {
 		if bytes.Equal(id.signer.PublicKey().Marshal(), public.Marshal()) {
@@ -196,11 +205,7 @@ func withCertificate(file string, signer ssh.Signer) ssh.Signer {
 	if err != nil {
 		return signer
 	}
-	public, _, _, _, err := ssh.ParseAuthorizedKey(data)
-	if err != nil {
-		return signer
-	}
-	cert, ok := public.(*ssh.Certificate)
+	cert, ok := publicKey(data).(*ssh.Certificate)
 	if !ok {
 		return signer
 	}

@@ -84,8 +84,8 @@ func TestLogin(t *testing.T) {
 			if h.User() != c.user.Name {
 				t.Errorf("user %q", h.User())
 			}
-			if print, line := h.HostKey(); !strings.HasPrefix(print, "SHA256:") || line == "" {
-				t.Errorf("host key %q %q", print, line)
+			if shown, line := h.HostKey(); !strings.HasPrefix(shown, "SHA256:") || line == "" {
+				t.Errorf("host key %q %q", shown, line)
 			}
 		})
 	}
@@ -151,17 +151,29 @@ func TestRefused(t *testing.T) {
 		is   func(error) bool
 		says []string
 	}{
-		{"wrong password", plain, func(_ *testing.T, c *sshhost.Config) { c.IdentityFiles, c.Password = nil, say(secret) },
-			isA[*sshhost.AuthError], []string{plain.Name, "password"}},
-		{"wrong key", plain, func(_ *testing.T, c *sshhost.Config) {
-			c.IdentityFiles = []string{locked.Key}
-			c.Passphrase = passphrase("open sesame")
+		{
+			"wrong password", plain, func(_ *testing.T, c *sshhost.Config) { c.IdentityFiles, c.Password = nil, say(secret) },
+			isA[*sshhost.AuthError],
+			[]string{plain.Name, "password"},
 		},
-			isA[*sshhost.AuthError], []string{locked.Key, "SHA256:"}},
-		{"nothing to show", plain, func(_ *testing.T, c *sshhost.Config) { c.IdentityFiles = nil },
-			isA[*sshhost.AuthError], []string{"no key, agent or password"}},
-		{"wrong passphrase", locked, func(_ *testing.T, c *sshhost.Config) { c.Passphrase = passphrase(secret) },
-			isA[*sshhost.KeyFileError], []string{locked.Key, "does not open it"}},
+		{
+			"wrong key", plain, func(_ *testing.T, c *sshhost.Config) {
+				c.IdentityFiles = []string{locked.Key}
+				c.Passphrase = passphrase("open sesame")
+			},
+			isA[*sshhost.AuthError],
+			[]string{locked.Key, "SHA256:"},
+		},
+		{
+			"nothing to show", plain, func(_ *testing.T, c *sshhost.Config) { c.IdentityFiles = nil },
+			isA[*sshhost.AuthError],
+			[]string{"no key, agent or password"},
+		},
+		{
+			"wrong passphrase", locked, func(_ *testing.T, c *sshhost.Config) { c.Passphrase = passphrase(secret) },
+			isA[*sshhost.KeyFileError],
+			[]string{locked.Key, "does not open it"},
+		},
 		{"no passphrase", locked, func(*testing.T, *sshhost.Config) {}, isA[*sshhost.KeyFileError], []string{"encrypted"}},
 		{"key with wrong mode", plain, func(t *testing.T, c *sshhost.Config) {
 			data, err := os.ReadFile(plain.Key)
@@ -171,10 +183,16 @@ func TestRefused(t *testing.T) {
 			c.IdentityFiles = []string{filepath.Join(t.TempDir(), "id")}
 			write(t, c.IdentityFiles[0], string(data), 0o644)
 		}, isA[*sshhost.KeyFileError], []string{"chmod 600"}},
-		{"no key file", plain, func(_ *testing.T, c *sshhost.Config) { c.IdentityFiles = []string{"/no/such/key"} },
-			isA[*sshhost.KeyFileError], []string{"/no/such/key"}},
-		{"unknown host", plain, func(_ *testing.T, c *sshhost.Config) { c.KnownHosts = []string{} },
-			isHostKey(false), []string{"not known", "SHA256:"}},
+		{
+			"no key file", plain, func(_ *testing.T, c *sshhost.Config) { c.IdentityFiles = []string{"/no/such/key"} },
+			isA[*sshhost.KeyFileError],
+			[]string{"/no/such/key"},
+		},
+		{
+			"unknown host", plain, func(_ *testing.T, c *sshhost.Config) { c.KnownHosts = []string{} },
+			isHostKey(false),
+			[]string{"not known", "SHA256:"},
+		},
 		{"unknown host that somebody does not accept", plain, func(_ *testing.T, c *sshhost.Config) {
 			c.KnownHosts, c.UnknownHostKey = []string{}, func(context.Context, *sshhost.HostKeyError) error { return errors.New("not mine") }
 		}, isHostKey(false), []string{"not mine"}},
@@ -186,15 +204,24 @@ func TestRefused(t *testing.T) {
 			c.KnownHosts = []string{filepath.Join(t.TempDir(), "known")}
 			write(t, c.KnownHosts[0], "# mine\n"+strings.ReplaceAll(string(known), "]:"+port(stranger.Address), "]:"+port(s.Address)), 0o600)
 		}, isHostKey(true), []string{"HAS CHANGED", s.Fingerprint, stranger.Fingerprint, "/known:2"}},
-		{"another host key than pinned", plain, func(_ *testing.T, c *sshhost.Config) { c.HostKey = stranger.Fingerprint },
-			isHostKey(true), []string{stranger.Fingerprint}},
-		{"nobody listens", plain, func(_ *testing.T, c *sshhost.Config) { c.Address = "x@" + closedPort },
-			isA[*sshhost.UnreachableError], []string{closedPort, "refused"}},
+		{
+			"another host key than pinned", plain, func(_ *testing.T, c *sshhost.Config) { c.HostKey = stranger.Fingerprint },
+			isHostKey(true),
+			[]string{stranger.Fingerprint},
+		},
+		{
+			"nobody listens", plain, func(_ *testing.T, c *sshhost.Config) { c.Address = "x@" + closedPort },
+			isA[*sshhost.UnreachableError],
+			[]string{closedPort, "refused"},
+		},
 		{"nobody answers", plain, func(_ *testing.T, c *sshhost.Config) {
 			c.Address, c.DialTimeout = "x@"+silent.Address, 200*time.Millisecond
 		}, isA[*sshhost.UnreachableError], []string{"does not answer"}},
-		{"no such host", plain, func(_ *testing.T, c *sshhost.Config) { c.Address = "x@no-such-host.invalid" },
-			isA[*sshhost.UnreachableError], []string{"no-such-host.invalid"}},
+		{
+			"no such host", plain, func(_ *testing.T, c *sshhost.Config) { c.Address = "x@no-such-host.invalid" },
+			isA[*sshhost.UnreachableError],
+			[]string{"no-such-host.invalid"},
+		},
 		{"no address", plain, func(_ *testing.T, c *sshhost.Config) { c.Address = "x@:22" }, func(error) bool { return true }, []string{"[USER@]HOST[:PORT]"}},
 		{"ProxyCommand", plain, func(t *testing.T, c *sshhost.Config) {
 			c.ConfigFiles = []string{filepath.Join(t.TempDir(), "config")}

@@ -31,6 +31,8 @@ func TestSuite(t *testing.T) {
 		{name: "noisy bashrc", user: testenv.SSHUser{Files: map[string]string{".bashrc": noise + "set -x\n"}}},
 		{name: "no SFTP", server: testenv.SSHOptions{NoSFTP: true}},
 		{name: "one session", server: testenv.SSHOptions{MaxSessions: 1}},
+		// OpenSSH passes no signals to the command of a ForceCommand, as others never do.
+		{name: "no signals", server: testenv.SSHOptions{Config: []string{`ForceCommand if [ "$SSH_ORIGINAL_COMMAND" = /usr/lib/openssh/sftp-server ]; then exec $SSH_ORIGINAL_COMMAND; else eval "$SSH_ORIGINAL_COMMAND"; fi`}}},
 		{name: "home on another file system", user: testenv.SSHUser{OtherDisk: 64 << 20}},
 		{name: "jump host", edit: throughJumpHost},
 	} {

@@ -1,0 +1,100 @@
+package sshhost
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestWay(t *testing.T) {
+	const words = `
+Host gpubox
+  HostName 10.0.0.%h
+  Port 2222
+  User ana
+  ProxyJump ana@bastion:22022,inner
+Host bastion
+  HostName bastion.example.com
+  User other
+  ProxyJump none
+Host inner
+  ProxyJump nobody-asks-for-the-way-of-the-second
+Host round
+  ProxyJump round
+Host plain
+  User eve
+`
+	file := filepath.Join(t.TempDir(), "config")
+	if err := os.WriteFile(file, []byte(words), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name, address string
+		jumps         []string
+		want          []string
+		err           error
+	}{
+		{name: "all of it", address: "me@example.com:22022", want: []string{"me example.com:22022"}},
+		{name: "port by default", address: "me@example.com", want: []string{"me example.com:22"}},
+		{name: "as a URL", address: "ssh://me@example.com:99/", want: []string{"me example.com:99"}},
+		{name: "at sign in the user", address: "me@corp@example.com", want: []string{"me@corp example.com:22"}},
+		{name: "IPv6", address: "me@2001:db8::1", want: []string{"me [2001:db8::1]:22"}},
+		{name: "IPv6 with port", address: "me@[2001:db8::1]:99", want: []string{"me [2001:db8::1]:99"}},
+		{name: "alias with jumps", address: "gpubox", want: []string{"ana bastion.example.com:22022", "ana inner:22", "ana 10.0.0.gpubox:2222"}},
+		{name: "the address wins", address: "bob@gpubox:1", jumps: []string{}, want: []string{"bob 10.0.0.gpubox:1"}},
+		{name: "jumps given", address: "plain", jumps: []string{"x@y"}, want: []string{"x y:22", "eve plain:22"}},
+		{name: "a circle", address: "round", err: errManyJumps},
+		{name: "nothing", address: "", err: errAddress},
+		{name: "no host", address: "me@", err: errAddress},
+		{name: "no user", address: "@example.com", err: errAddress},
+		{name: "an option", address: "-oProxyCommand=x", err: errAddress},
+		{name: "port that is none", address: "me@example.com:http", err: errAddress},
+		{name: "port too high", address: "me@example.com:65536", err: errAddress},
+		{name: "blank", address: "me@exam ple.com", err: errAddress},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Setenv("USER", "ana")
+			hops, err := Config{Address: c.address, Jumps: c.jumps, ConfigFiles: []string{file}}.withDefaults().way()
+			if !errors.Is(err, c.err) {
+				t.Fatalf("error %v, want %v", err, c.err)
+			}
+			var got []string
+			for _, h := range hops {
+				user := h.user
+				if h.host == "inner" { // whoever runs the test
+					user = "ana"
+				}
+				got = append(got, user+" "+h.address())
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func FuzzHeader(f *testing.F) {
+	f.Add("cd /; exec printf '%s' \\ \n '\xff\x80!' \"$HOME\"")
+	f.Fuzz(func(t *testing.T, script string) {
+		line := header(script)
+		for i := range len(line) - 1 {
+			if c := line[i]; c < ' ' || c > '~' {
+				t.Fatalf("byte %d of %q would not pass", i, line)
+			}
+		}
+	})
+}
+
+func FuzzSplitAddress(f *testing.F) {
+	f.Add("me@[::1]:22")
+	f.Add("ssh://x@y/")
+	f.Fuzz(func(t *testing.T, address string) {
+		name, _, err := splitAddress(address)
+		if err == nil && (name == "" || name[0] == '-') {
+			t.Fatalf("%q names %q", address, name)
+		}
+	})
+}
