@@ -89,7 +89,7 @@ func machineRows(inv *inventory.Inventory) [][2]string {
 
 // clockWords say how far a clock is from ours.
 func clockWords(skew float64) string {
-	const same = 0.5
+	const same = 1 // a busy line makes more of it
 	switch {
 	case skew > same:
 		return fmt.Sprintf("%.1f s ahead of ours", skew)

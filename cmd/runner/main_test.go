@@ -21,7 +21,7 @@ import (
 const pollEvery = 2 * time.Millisecond
 
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "supervise" { // under whatever name it was installed
+	if len(os.Args) > 1 && (os.Args[1] == "supervise" || os.Args[1] == "onhost") { // under whatever name it was installed
 		main()
 	}
 	testscript.Main(m, map[string]func(){
