@@ -47,7 +47,7 @@ func startSSHD(ctx context.Context, t testing.TB, o SSHOptions) (*SSHServer, err
 	if os.Geteuid() != 0 {
 		return nil, fmt.Errorf("start sshd: %w", errNeedsRoot)
 	}
-	if err := removeStaleUsers(ctx); err != nil {
+	if err := removeStaleSSH(ctx); err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
@@ -57,8 +57,12 @@ func startSSHD(ctx context.Context, t testing.TB, o SSHOptions) (*SSHServer, err
 	if err != nil {
 		return nil, err
 	}
+	ledger, err := enterSSHLedger(filepath.Base(dir), dir)
+	if err != nil {
+		return nil, errors.Join(err, os.Remove(dir))
+	}
 	t.Cleanup(func() {
-		if err := removeTree(dir); err != nil {
+		if err := errors.Join(removeTree(dir), os.Remove(filepath.Join(ledger, filepath.Base(dir)))); err != nil {
 			t.Errorf("testenv: %v", err)
 		}
 	})
@@ -232,6 +236,9 @@ func (s *SSHServer) EndConnections() {
 
 // connections are the processes of the server's connections: its children.
 func (s *SSHServer) connections() []int {
+	if s.pid == 0 { // it is stopped; 0 is the parent of init
+		return nil
+	}
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		return nil
