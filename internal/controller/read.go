@@ -59,11 +59,17 @@ func (c *Controller) RunLock(ctx context.Context, id string) (string, error) {
 // annotate says in an unfinished run's message what is true of it now: why it
 // waits, how far its preparation is, that its target does not answer.
 func (c *Controller) annotate(r *run.Run) {
+	defer r.SplitHints()
 	if r.State.Ended() {
 		return
 	}
 	t, err := c.target(r.Target)
-	if err == nil && t.absence != nil {
+	switch {
+	case err != nil:
+	case r.State == run.Queued && !t.slots.stoppedSince().IsZero():
+		r.Message = t.whyWaits(r.ID)
+		return
+	case t.absence != nil:
 		r.Message = t.absence.words()
 		return
 	}
