@@ -1,0 +1,51 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/runnerml/runner/internal/testenv"
+)
+
+// TestSSH goes from end to end on a machine over SSH: a user of this one who
+// has neither root nor our files. Scripts find him in $BOX_USER, $BOX_HOME,
+// $BOX_KEY and the server in $BOX_HOST, $BOX_PORT and $BOX_FINGERPRINT; the
+// commands sshd-stop and sshd-start are about the server.
+func TestSSH(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/ssh",
+		RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			tb := env.T().(testing.TB) //nolint:errcheck // testscript.Run gives a *testing.T
+			server := testenv.SSHD(tb, testenv.SSHOptions{})
+			who := server.User(testenv.SSHUser{Files: map[string]string{".bashrc": "echo noise from .bashrc\n"}})
+			host, port, _ := strings.Cut(server.Address, ":")
+			env.Values["server"] = server
+			for name, value := range map[string]string{
+				"BOX_USER": who.Name, "BOX_HOME": who.Home, "BOX_KEY": who.Key, "BOX_HOST": host, "BOX_PORT": port,
+				"BOX_FINGERPRINT": server.Fingerprint, "BOX_KNOWN_HOSTS": server.KnownHosts,
+				"RUNNER_HOME": filepath.Join(env.WorkDir, "runner"), "RUNNER_AGENT_IDLE": "60s", "TZ": "UTC",
+				"HOME": filepath.Join(env.WorkDir, "home"), "SSH_AUTH_SOCK": "", fakeEngine: "",
+			} {
+				env.Setenv(name, value)
+			}
+			if err := os.MkdirAll(filepath.Join(env.WorkDir, "home", ".ssh"), 0o700); err != nil {
+				return err
+			}
+			env.Defer(func() { stopAgent(t, env.Getenv("RUNNER_HOME")) })
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"sshd-stop": func(ts *testscript.TestScript, _ bool, _ []string) {
+				ts.Value("server").(*testenv.SSHServer).Stop() //nolint:errcheck // Setup put it there
+			},
+			"sshd-start": func(ts *testscript.TestScript, _ bool, _ []string) {
+				ts.Value("server").(*testenv.SSHServer).Start() //nolint:errcheck // Setup put it there
+			},
+		},
+	})
+}
