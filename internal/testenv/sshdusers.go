@@ -118,17 +118,23 @@ func (s *SSHServer) admit(account SSHAccount) error {
 	return os.WriteFile(filepath.Join(s.Dir, "keys", account.Name), public, 0o644)
 }
 
-// usersDir holds a file for each user that was made and not removed: its owner and its directory.
-func usersDir() (string, error) { return stateSubdir("sshusers") }
+// sshLedger holds a file for each user and each server's directory that was made and not removed: who made it, and
+// the directory that goes with it.
+func sshLedger() (string, error) { return stateSubdir("sshd") }
 
-func addUser(ctx context.Context, name, home, shell, password, dir string) error {
-	ledger, err := usersDir()
-	if err != nil {
-		return err
+// enterSSHLedger writes down what this process makes, before it does.
+func enterSSHLedger(name, dir string) (ledger string, err error) {
+	if ledger, err = sshLedger(); err != nil {
+		return "", err
 	}
 	owner := os.Getpid()
 	line := fmt.Sprintf("%d %s %s\n", owner, startTicks(owner), dir)
-	if err := writeWhole(filepath.Join(ledger, name), []byte(line), 0o600); err != nil {
+	return ledger, writeWhole(filepath.Join(ledger, name), []byte(line), 0o600)
+}
+
+func addUser(ctx context.Context, name, home, shell, password, dir string) error {
+	ledger, err := enterSSHLedger(name, dir)
+	if err != nil {
 		return err
 	}
 	release, err := lock(ctx, ledger+".lock") // these programs do not wait long for each other
@@ -148,8 +154,9 @@ func addUser(ctx context.Context, name, home, shell, password, dir string) error
 	return err
 }
 
+// removeUser removes a user with all that is its own; for what is no user, only the directory.
 func removeUser(ctx context.Context, name, dir string) error {
-	ledger, err := usersDir()
+	ledger, err := sshLedger()
 	if err != nil {
 		return err
 	}
@@ -218,9 +225,9 @@ func processesOf(uid int) []int {
 	return pids
 }
 
-// removeStaleUsers removes the users of test processes that were killed.
-func removeStaleUsers(ctx context.Context) error {
-	ledger, err := usersDir()
+// removeStaleSSH removes the users and directories of test processes that were killed.
+func removeStaleSSH(ctx context.Context) error {
+	ledger, err := sshLedger()
 	if err != nil {
 		return err
 	}
@@ -234,6 +241,9 @@ func removeStaleUsers(ctx context.Context) error {
 	for _, entry := range entries {
 		raw, err := os.ReadFile(filepath.Join(ledger, entry.Name()))
 		if err != nil { // its owner has just removed it
+			continue
+		}
+		if strings.HasSuffix(entry.Name(), ".part") {
 			continue
 		}
 		var owner int
