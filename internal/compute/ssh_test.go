@@ -181,6 +181,42 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
+// TestPasswordIsForTheTarget goes through another machine, which takes
+// passwords as well and must not be shown the target's.
+func TestPasswordIsForTheTarget(t *testing.T) {
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	t.Setenv("SSH_AUTH_SOCK", "")
+	bastion, s := testenv.SSHD(t, testenv.SSHOptions{}), testenv.SSHD(t, testenv.SSHOptions{})
+	between := bastion.User(testenv.SSHUser{Password: "open sesame"})
+	who := s.User(testenv.SSHUser{Password: "open sesame"})
+	for _, c := range []struct{ name, key, want string }{
+		{name: "the way is open", key: between.Key},
+		{name: "no key for the way", key: "none", want: bastion.Address + " does not let " + between.Name + " in (there was no key, agent or password to try"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			host, at, _ := strings.Cut(bastion.Address, ":")
+			text := "Host bastion\n HostName " + host + "\n Port " + at + "\n User " + between.Name + "\n IdentityFile " + c.key +
+				"\nHost box\n HostName 127.0.0.1\n Port " + port(s) + "\n User " + who.Name + "\n ProxyJump bastion\n" +
+				"Host *\n UserKnownHostsFile " + bastion.KnownHosts + " " + s.KnownHosts + "\n"
+			if err := errors.Join(os.MkdirAll(filepath.Join(home, ".ssh"), 0o700), os.WriteFile(filepath.Join(home, ".ssh", "config"), []byte(text), 0o600)); err != nil {
+				t.Fatal(err)
+			}
+			target := &Target{Name: "box", Config: Config{Address: "box", Password: "given"}}
+			v, err := sshMachines(t, "one").Visit(t.Context(), target, Secrets{Given: map[string]string{"password": "open sesame"}})
+			if err == nil {
+				err = v.Close()
+			}
+			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.HasPrefix(err.Error(), c.want)) {
+				t.Errorf("got  %v\nwant %s", err, c.want)
+			}
+			if strings.Contains(bastion.Log(), "password for "+between.Name) {
+				t.Error("the machine on the way was shown the password")
+			}
+		})
+	}
+}
+
 // fingerprints are those of all keys that a server has.
 func fingerprints(t *testing.T, s *testenv.SSHServer) []string {
 	t.Helper()

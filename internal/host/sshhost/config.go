@@ -27,7 +27,8 @@ type Config struct {
 	// AgentSocket is where an ssh-agent listens. Empty: what the ssh
 	// configuration says, or $SSH_AUTH_SOCK; "none": no agent.
 	AgentSocket string
-	// Password is asked when the server takes one. Nil: there is none.
+	// Password is asked when the machine takes one. Nil: there is none. It is for
+	// Address alone: machines on the way are never shown it, keys open them.
 	Password func(context.Context, Login) (string, error)
 	// Passphrase is asked when the server takes the key of an encrypted file.
 	Passphrase func(ctx context.Context, file string) (string, error)

@@ -54,7 +54,7 @@ func (l *login) methods(ctx context.Context, ids []identity) []ssh.AuthMethod {
 		}
 		methods = append(methods, ssh.PublicKeys(signers...))
 	}
-	if l.cfg.Password != nil {
+	if l.cfg.Password != nil && !l.hop.jump {
 		methods = append(methods,
 			ssh.PasswordCallback(func() (string, error) { return l.ask(ctx, "") }),
 			ssh.KeyboardInteractive(func(_, _ string, questions []string, echo []bool) ([]string, error) {

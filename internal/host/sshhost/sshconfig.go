@@ -24,6 +24,8 @@ type hop struct {
 	agent          string
 	knownHosts     []string
 	pin            string
+	// jump: it is only on the way.
+	jump bool
 }
 
 func (h hop) address() string { return net.JoinHostPort(h.host, h.port) }
@@ -46,6 +48,9 @@ func (c Config) way() ([]hop, error) {
 	hops, err := c.resolve(words, c.Address, c.Jumps, 0)
 	if err != nil {
 		return nil, fmt.Errorf("address %q: %w", c.Address, err)
+	}
+	for i := range hops[:len(hops)-1] {
+		hops[i].jump = true
 	}
 	last := &hops[len(hops)-1]
 	last.pin = c.HostKey
