@@ -61,14 +61,26 @@ func (d *driver) finish(ctx context.Context, r *run.Run, e ending) (*run.Run, er
 		at = d.c.now().UTC()
 	}
 	first, _, _ := strings.Cut(e.message, "\n")
-	return d.advance(ctx, r, run.Finalizing, first, func(a *run.Attempt) {
+	return d.advanceAt(ctx, r, run.Finalizing, at, first, func(a *run.Attempt) {
 		a.Outcome, a.ExitCode, a.Signal, a.Message, a.EndedAt = &e.outcome, e.exitCode, e.signal, e.message, &at
 	})
 }
 
 // advance changes the state of a run and of its last attempt in one commit.
 func (d *driver) advance(ctx context.Context, r *run.Run, to run.State, why string, change func(*run.Attempt)) (*run.Run, error) {
+	return d.advanceAt(ctx, r, to, d.c.now().UTC(), why, change)
+}
+
+// advanceAt is advance for a change that happened at a time which the target
+// tells: perhaps while nobody looked.
+func (d *driver) advanceAt(
+	ctx context.Context, r *run.Run, to run.State, at time.Time, why string, change func(*run.Attempt),
+) (*run.Run, error) {
 	number := r.Last().Number
+	now := d.c.now().UTC()
+	if granted := r.Last().GrantedAt; at.After(now) || granted != nil && at.Before(*granted) {
+		at = now // the target's clock is not ours
+	}
 	next, err := d.c.update(ctx, d.id, func(r *run.Run) ([]run.Event, error) {
 		a := r.Last()
 		if a == nil || a.Number != number {
@@ -80,7 +92,7 @@ func (d *driver) advance(ctx context.Context, r *run.Run, to run.State, why stri
 		if a.StartedAt != nil && r.StartedAt == nil {
 			r.StartedAt = a.StartedAt
 		}
-		return []run.Event{d.c.event(number, from, to, why)}, nil
+		return []run.Event{{Time: at, Attempt: number, From: from, To: to, Why: why}}, nil
 	})
 	if err != nil {
 		return r, err

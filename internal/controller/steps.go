@@ -114,7 +114,7 @@ func (d *driver) running(ctx context.Context, r *run.Run, h backends.Handle, o b
 	if o.Node != "" {
 		why += " on " + o.Node
 	}
-	return d.advance(ctx, r, run.Running, why, func(a *run.Attempt) {
+	return d.advanceAt(ctx, r, run.Running, at, why, func(a *run.Attempt) {
 		a.Handle, a.Node, a.StartedAt = string(h), o.Node, &at
 	})
 }
