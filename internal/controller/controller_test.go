@@ -347,7 +347,7 @@ func TestPrepareThatFails(t *testing.T) {
 	}
 	r := h.submit(nil)
 	got := h.until(r.ID, run.Failed)
-	if *got.Outcome != run.OutcomeEnvironmentFailed || got.Message != "no such package: nope\nhint: see the index" {
+	if *got.Outcome != run.OutcomeEnvironmentFailed || got.Message != "no such package: nope" || got.Hint != "see the index" {
 		t.Errorf("%s %q", *got.Outcome, got.Message)
 	}
 	if len(h.target.released) != 1 {

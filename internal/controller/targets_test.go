@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/runnerml/runner/backends"
+	"github.com/runnerml/runner/environment"
 	"github.com/runnerml/runner/internal/compute"
 	"github.com/runnerml/runner/internal/host"
 	"github.com/runnerml/runner/internal/inventory"
@@ -41,6 +44,7 @@ type fakeMachine struct {
 	down    error // what connecting answers
 	broken  error // what opening the backend answers
 	trouble error // of a connection that is open
+	images  []string
 }
 
 func newWorld(t *testing.T) *world {
@@ -100,9 +104,44 @@ func (w *world) seenFrom(installation string) *compute.Machines {
 			if m.broken != nil {
 				return nil, m.broken
 			}
-			return fakeBackend{m.target}, nil
+			return keepingBackend{fakeBackend{m.target}, m}, nil
 		},
 	}
+}
+
+// keepingBackend keeps environments, some of them outside our directory.
+type keepingBackend struct {
+	fakeBackend
+	m *fakeMachine
+}
+
+func (b keepingBackend) EnsureEnvironment(context.Context, *environment.Resolved, string, backends.Progress, io.Writer) error {
+	return nil
+}
+
+func (b keepingBackend) HasEnvironment(context.Context, *environment.Resolved) (bool, error) {
+	return true, nil
+}
+
+func (b keepingBackend) EnvironmentLock(context.Context, *environment.Resolved) (string, error) {
+	return "", nil
+}
+
+func (b keepingBackend) Environments(context.Context) ([]backends.MadeEnvironment, error) {
+	b.m.target.mu.Lock()
+	defer b.m.target.mu.Unlock()
+	var made []backends.MadeEnvironment
+	for _, digest := range b.m.images {
+		made = append(made, backends.MadeEnvironment{Digest: digest})
+	}
+	return made, nil
+}
+
+func (b keepingBackend) RemoveEnvironment(_ context.Context, digest string) error {
+	b.m.target.mu.Lock()
+	defer b.m.target.mu.Unlock()
+	b.m.images = slices.DeleteFunc(b.m.images, func(d string) bool { return d == digest })
+	return nil
 }
 
 // fakeConnection is a directory that says it is a machine of its own.
@@ -189,6 +228,7 @@ func TestAttachSubmitDetach(t *testing.T) {
 	h, w := newWorldHouse(t)
 	m := w.add("gpubox", "m1", "SHA256:k1")
 	m.target.endAtOnce = true
+	m.images = []string{"sha256:aa", "sha256:bb"}
 	a := box("gpubox", "gpubox")
 	a.Config.Password, a.Secrets = "env:PW", map[string]string{"password": "hunter2"}
 	info := h.attach(a)
@@ -218,6 +258,9 @@ func TestAttachSubmitDetach(t *testing.T) {
 	}
 	if err := h.c.Detach(t.Context(), "gpubox", Detachment{}); err != nil {
 		t.Fatal(err)
+	}
+	if len(m.images) > 0 {
+		t.Error("images are left:", m.images)
 	}
 	left, err := os.ReadDir(w.root(m))
 	if err != nil || len(left) != 1 || left[0].Name() != "notes.txt" {
