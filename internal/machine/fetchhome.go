@@ -43,7 +43,7 @@ func (m *Machine) fetchHome(ctx context.Context, at place, sink artifact.Sink) e
 	var storing errgroup.Group
 	storing.SetLimit(storedAtOnce)
 	choose := func(items []onhost.Item) ([]onhost.Wish, error) { return f.choose(ctx, items) }
-	err := m.remote.client.Fetch(ctx, from, choose, func(i int, r io.Reader) error {
+	err := m.remote.bulk.Fetch(ctx, from, choose, func(i int, r io.Reader) error {
 		return f.take(ctx, &storing, i, r)
 	})
 	if err := errors.Join(err, storing.Wait()); err != nil {

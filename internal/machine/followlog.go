@@ -2,21 +2,18 @@ package machine
 
 import (
 	"context"
-	"errors"
 	"io"
 	"sync"
 	"time"
-
-	"github.com/runnerml/runner/internal/supervise"
 )
 
 const (
-	// logPause is how long a log of a host is left alone that we look at again
-	// and again: at first, and when nothing comes.
-	logPause     = 100 * time.Millisecond
+	// logPause is before a log is begun again that was cut off: at first, and
+	// at most.
+	logPause     = 50 * time.Millisecond
 	mostLogPause = 2 * time.Second
 	// logTries is how often a log that is read to what is there now is begun
-	// again without a byte.
+	// without a byte.
 	logTries = 3
 )
 
@@ -41,13 +38,10 @@ type remoteLog struct {
 	offset int64
 	tries  int
 	pause  time.Duration
-	// complete: all that will ever be there is in what is open now.
-	complete bool
 
 	mu     sync.Mutex // guards what follows against Close
 	closed bool
 	open   io.ReadCloser
-	stream bool // open follows
 }
 
 // Read gives what is there, or waits.
@@ -68,24 +62,18 @@ func (r *remoteLog) Read(p []byte) (int, error) {
 		if err == nil {
 			continue
 		}
-		followed := r.shut()
+		r.shut()
 		switch {
 		case r.ctx.Err() != nil:
 			return 0, context.Cause(r.ctx)
-		case errors.Is(err, io.EOF):
-			if !r.follow || followed || r.complete {
-				return 0, io.EOF
-			}
-			r.rest()
-		case !r.m.unreachable(err):
+		case !r.m.unreachable(err): // first: a lost line's error may be an end of file, too
 			return 0, err
 		case !r.follow:
 			if r.tries++; r.tries == logTries {
 				return 0, err
 			}
-		default:
-			r.rest() // the host has its own pauses; these are for those who have none
 		}
+		r.rest()
 	}
 }
 
@@ -96,41 +84,25 @@ func (r *remoteLog) ready() (io.Reader, error) {
 	if r.open != nil || r.closed {
 		return r.open, r.ctx.Err()
 	}
-	stream := r.follow && r.m.remote.streams.take()
-	if r.follow && !stream {
-		all, err := r.m.keeper.Status(r.ctx, []string{r.dir})
-		if err != nil {
-			return nil, err
-		}
-		r.complete = all[0].Phase == supervise.Ended || all[0].Phase == supervise.Lost
-	}
-	open, err := r.m.keeper.OpenLog(r.ctx, r.dir, r.offset, stream)
+	open, err := r.m.keeper.OpenLog(r.ctx, r.dir, r.offset, r.follow)
 	if err != nil {
-		if stream {
-			r.m.remote.streams.give()
-		}
 		return nil, err
 	}
-	r.open, r.stream = open, stream
+	r.open = open
 	return open, nil
 }
 
-// shut closes what is open and says whether it followed.
-func (r *remoteLog) shut() (followed bool) {
+// shut closes what is open.
+func (r *remoteLog) shut() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.open == nil {
-		return false
+	if r.open != nil {
+		_ = r.open.Close() // only read
+		r.open = nil
 	}
-	_ = r.open.Close() // only read
-	followed = r.stream
-	if r.stream {
-		r.m.remote.streams.give()
-	}
-	r.open, r.stream = nil, false
-	return followed
 }
 
+// rest waits before the log is begun again, besides the host's own pauses.
 func (r *remoteLog) rest() {
 	timer := time.NewTimer(r.pause)
 	defer timer.Stop()

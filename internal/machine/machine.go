@@ -11,6 +11,7 @@ import (
 	"github.com/runnerml/runner/internal/container"
 	"github.com/runnerml/runner/internal/host"
 	"github.com/runnerml/runner/internal/inventory"
+	"github.com/runnerml/runner/internal/onhost"
 	"github.com/runnerml/runner/internal/provision"
 	"github.com/runnerml/runner/internal/snapshot"
 	"github.com/runnerml/runner/internal/supervise"
@@ -47,6 +48,8 @@ type Machine struct {
 	local  bool
 	// remote is what a host needs that is not this computer; else nil.
 	remote *remote
+	// served is the host asked through a process of ours there; nil here.
+	served *onhost.Host
 	// snapshots writes sources into directories of the host.
 	snapshots    provision.Unpacker
 	bin          string
@@ -85,14 +88,21 @@ func New(ctx context.Context, c Config) (*Machine, error) {
 		return nil, fmt.Errorf("machine: %w", err)
 	}
 	c.Environ = baseline(c.Environ)
+	var served *onhost.Host
+	direct := c.Host
+	if _, local := c.Host.(host.Local); !local {
+		served = onhost.NewHost(c.Host, bin)
+		c.Host = served
+	}
 	m := &Machine{
+		served: served,
 		config: c, host: c.Host, bin: bin, keeper: supervise.New(c.Host, bin), platform: platform,
 		layout: layout(c.Host.Root()),
 	}
 	if _, m.local = c.Host.(host.Local); m.local {
 		m.snapshots = c.Store
 	} else {
-		m.remote = newRemote(c, bin, m.layout)
+		m.remote = newRemote(c, direct, bin, m.layout)
 		m.snapshots = m.remote.unpacker
 	}
 	m.engines = engines{host: c.Host, options: c.Engine}
@@ -110,7 +120,11 @@ func New(ctx context.Context, c Config) (*Machine, error) {
 // Close ends what goes on in the background. Attempts and builds go on.
 func (m *Machine) Close() error {
 	m.environments.Close()
-	return m.engines.close()
+	err := m.engines.close()
+	if m.served != nil {
+		err = errors.Join(err, m.served.Close())
+	}
+	return err
 }
 
 // engines opens the host's engine when it is first needed, and again when that

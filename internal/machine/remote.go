@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"sync"
 	"time"
 
 	"github.com/runnerml/runner/backends"
+	"github.com/runnerml/runner/internal/host"
 	"github.com/runnerml/runner/internal/onhost"
 	"github.com/runnerml/runner/internal/provision"
 	"github.com/runnerml/runner/internal/run"
@@ -17,22 +17,26 @@ import (
 
 // remote is what a machine needs that is not this computer.
 type remote struct {
-	client   *onhost.Client
+	client *onhost.Client
+	// bulk has a session of its own for each stream.
+	bulk     *onhost.Client
 	unpacker *onhost.Unpacker
-	streams  streams
 }
 
-func newRemote(c Config, bin string, l layout) *remote {
-	client := onhost.New(c.Host, bin, c.Unreachable)
+func newRemote(c Config, direct host.Host, bin string, l layout) *remote {
+	client := onhost.New(c.Host, bin, c.unreachable)
 	return &remote{
 		client:   client,
+		bulk:     onhost.New(direct, bin, c.unreachable),
 		unpacker: &onhost.Unpacker{Client: client, Store: c.Store, Dir: path.Join(string(l), onhost.ObjectsDir)},
 	}
 }
 
 // unreachable reports whether err says that the host cannot be asked now.
-func (m *Machine) unreachable(err error) bool {
-	return err != nil && m.config.Unreachable != nil && m.config.Unreachable(err)
+func (m *Machine) unreachable(err error) bool { return m.config.unreachable(err) }
+
+func (c Config) unreachable(err error) bool {
+	return err != nil && (errors.Is(err, onhost.ErrCut) || c.Unreachable != nil && c.Unreachable(err))
 }
 
 // failure says whose fault an error is. That the host cannot be reached ends
@@ -54,33 +58,6 @@ func unknown(refs []backends.Ref, err error) []backends.Observation {
 		seen[i] = backends.Observation{Phase: backends.Unknown, Handle: ref.Handle, Reason: err.Error()}
 	}
 	return seen
-}
-
-// mostStreams is how many commands stay open at once on a host, to watch it and
-// to follow logs: a connection serves only so many sessions, and all else must
-// not wait for these. Whoever gets none looks again and again instead.
-const mostStreams = 4
-
-// streams counts the commands that stay open.
-type streams struct {
-	mu   sync.Mutex
-	used int
-}
-
-func (s *streams) take() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.used == mostStreams {
-		return false
-	}
-	s.used++
-	return true
-}
-
-func (s *streams) give() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.used--
 }
 
 // Prune frees snapshots and inputs on a machine that is not this computer which

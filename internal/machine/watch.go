@@ -2,7 +2,6 @@ package machine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path"
 	"strconv"
@@ -13,9 +12,6 @@ import (
 	"github.com/runnerml/runner/internal/container"
 	"github.com/runnerml/runner/internal/supervise"
 )
-
-// errNoStream is a host on which as much stays open already as may.
-var errNoStream = errors.New("too much is watched and followed on the host already")
 
 // watcher is what watches supervised directories, here or on another machine.
 type watcher interface {
@@ -33,10 +29,7 @@ func (m *Machine) watchHost() (w watcher, done func(), err error) {
 		}
 		return here, func() { _ = here.Close() }, nil // closed twice when ctx ended
 	}
-	if !m.remote.streams.take() {
-		return nil, nil, errNoStream
-	}
-	return m.remote.client.NewWatcher(m.layout.runs()), m.remote.streams.give, nil
+	return m.remote.client.NewWatcher(m.layout.runs()), func() {}, nil
 }
 
 // Watch says when a supervisor's files or a container changed.

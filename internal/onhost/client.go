@@ -55,21 +55,21 @@ func (c *Client) talk(ctx context.Context, args []string, f func(*listener, *spe
 	ran := make(chan error, 1)
 	go func() {
 		err := c.host.Run(ctx, host.Command{Argv: append([]string{c.bin, "onhost"}, args...), Stdin: toVerb, Stdout: out})
-		_ = toVerb.CloseWithError(errCut) // always nil
+		_ = toVerb.CloseWithError(ErrCut) // always nil
 		out.end(io.EOF)
 		ran <- err
 	}()
 	from := newListener(out)
 	said := f(from, &speaker{w: in})
 	_ = in.Close() // always nil
-	if errors.Is(said, errCut) {
+	if errors.Is(said, ErrCut) {
 		said = from.lastWords(said)
 	} else if _, onHost := errors.AsType[*HostError](said); said != nil && !onHost {
 		cancel(said) // it is we who do not go on
 	}
 	out.drop()
 	err := <-ran
-	if said == nil || errors.Is(said, errCut) && err != nil {
+	if said == nil || errors.Is(said, ErrCut) && err != nil {
 		return err
 	}
 	return said

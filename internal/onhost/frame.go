@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 )
 
 // A frame is its mark, the length of its payload and the payload. What has no
@@ -34,8 +35,12 @@ const (
 	dataFrame = 256 << 10
 )
 
-// errCut is a conversation that ended in the middle.
-var errCut = errors.New("the conversation was cut off")
+// ErrCut is a conversation that ended in the middle: whoever we spoke with is
+// gone. Asking again can help.
+var ErrCut = errors.New("our process on the host is gone")
+
+// aLongTimeAgo is a deadline that has passed.
+var aLongTimeAgo = time.Unix(1, 0)
 
 // errFrame is what no verb of ours says.
 var errFrame = errors.New("it makes no sense")
@@ -128,7 +133,7 @@ func (l *listener) frame() (mark byte, payload []byte, err error) {
 
 func cut(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.ErrClosedPipe) {
-		return errCut
+		return ErrCut
 	}
 	return err
 }

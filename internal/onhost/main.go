@@ -14,7 +14,8 @@ const (
 	codeFailed = 125
 )
 
-const usage = `usage: runner onhost unpack [--keep] STORE SNAPSHOT DIR
+const usage = `usage: runner onhost serve ROOT
+       runner onhost unpack [--keep] STORE SNAPSHOT DIR
        runner onhost fetch PATH...
        runner onhost watch RUNS
        runner onhost prune [--dry-run] --older-than DURATION ROOT
@@ -27,6 +28,13 @@ var errUsage = errors.New("wrong arguments")
 // Main is the hidden subcommand "runner onhost"; args are what follows that
 // word. It returns the exit code.
 func Main(args []string, stdin io.Reader, stdout io.Writer) int {
+	if len(args) == 2 && args[0] == "serve" {
+		if err := serve(args[1], stdin, stdout); err != nil {
+			fmt.Fprintf(os.Stderr, "error: %v\n", err)
+			return codeFailed
+		}
+		return 0
+	}
 	verbs := map[string]func(context.Context, []string, *listener, *speaker) error{
 		"unpack": mainUnpack, "fetch": mainFetch, "watch": mainWatch, "prune": mainPrune,
 	}
@@ -69,7 +77,7 @@ func untilCut(ctx context.Context, in *listener) (context.Context, context.Cance
 	go func() {
 		for {
 			if _, _, err := in.frame(); err != nil {
-				cancel(errCut)
+				cancel(ErrCut)
 				return
 			}
 		}

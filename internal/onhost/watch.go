@@ -43,13 +43,13 @@ func mainWatch(ctx context.Context, args []string, in *listener, out *speaker) e
 	if err := out.frame(markHello, nil); err != nil {
 		return err
 	}
-	silence := time.AfterFunc(aliveLimit, func() { cancel(errCut) })
+	silence := time.AfterFunc(aliveLimit, func() { cancel(ErrCut) })
 	defer silence.Stop()
 	go func() {
 		for {
 			mark, payload, err := in.frame()
 			if err != nil {
-				cancel(errCut)
+				cancel(ErrCut)
 				return
 			}
 			silence.Reset(aliveLimit)
@@ -65,10 +65,10 @@ func mainWatch(ctx context.Context, args []string, in *listener, out *speaker) e
 	}()
 	err = w.Run(ctx, func(dir string) {
 		if out.frame(markChanged, []byte(dir)) != nil {
-			cancel(errCut)
+			cancel(ErrCut)
 		}
 	})
-	if errors.Is(context.Cause(ctx), errCut) {
+	if errors.Is(context.Cause(ctx), ErrCut) {
 		return nil
 	}
 	return err
@@ -131,8 +131,17 @@ func (w *Watcher) Run(ctx context.Context, changed func(dir string)) error {
 		if !w.client.unreachable(err) {
 			return err
 		}
+		again := time.NewTimer(watchPause)
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			again.Stop()
+		}
 	}
 }
+
+// watchPause is between two watches, besides the host's own pauses.
+const watchPause = 200 * time.Millisecond
 
 func (w *Watcher) once(ctx context.Context, changed func(dir string)) error {
 	return w.client.talk(ctx, []string{"watch", w.runs}, func(in *listener, out *speaker) error {
