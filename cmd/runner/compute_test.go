@@ -20,7 +20,7 @@ func TestSSH(t *testing.T) {
 		Dir:                 "testdata/ssh",
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
-			tb := env.T().(testing.TB) //nolint:errcheck // testscript.Run gives a *testing.T
+			tb := env.T().(testing.TB)
 			server := testenv.SSHD(tb, testenv.SSHOptions{})
 			who := server.User(testenv.SSHUser{Files: map[string]string{".bashrc": "echo noise from .bashrc\n"}})
 			host, port, _ := strings.Cut(server.Address, ":")
@@ -41,10 +41,10 @@ func TestSSH(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"sshd-stop": func(ts *testscript.TestScript, _ bool, _ []string) {
-				ts.Value("server").(*testenv.SSHServer).Stop() //nolint:errcheck // Setup put it there
+				ts.Value("server").(*testenv.SSHServer).Stop()
 			},
 			"sshd-start": func(ts *testscript.TestScript, _ bool, _ []string) {
-				ts.Value("server").(*testenv.SSHServer).Start() //nolint:errcheck // Setup put it there
+				ts.Value("server").(*testenv.SSHServer).Start()
 			},
 		},
 	})

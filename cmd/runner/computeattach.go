@@ -185,7 +185,7 @@ func (f *attachFlags) secret(cmd *cobra.Command, a *controller.Attachment, purpo
 // askPassphrase asks for the passphrase of an encrypted key, when a person is
 // there to tell it.
 func (c *cli) askPassphrase(a *controller.Attachment) error {
-	if a.Config.Identity == "" || a.Config.Passphrase != "" || remote() != "" || !c.interactive() {
+	if a.Config.Identity == "" || a.Config.Passphrase != "" || remote() != "" || !interactive() {
 		return nil
 	}
 	data, err := os.ReadFile(a.Config.Identity)
@@ -196,9 +196,11 @@ func (c *cli) askPassphrase(a *controller.Attachment) error {
 	if _, locked := errors.AsType[*ssh.PassphraseMissingError](err); !locked {
 		return nil // whatever else is wrong with it, connecting says
 	}
-	fmt.Fprintf(c.err, "passphrase of %s (nothing: the ssh-agent has the key): ", a.Config.Identity)
+	if err := c.ask("passphrase of %s (nothing: the ssh-agent has the key): ", a.Config.Identity); err != nil {
+		return err
+	}
 	value, err := term.ReadPassword(int(os.Stdin.Fd()))
-	fmt.Fprintln(c.err)
+	err = errors.Join(err, c.ask("\n"))
 	if err != nil {
 		return fmt.Errorf("read the passphrase: %w", err)
 	}
@@ -209,7 +211,19 @@ func (c *cli) askPassphrase(a *controller.Attachment) error {
 }
 
 // interactive says whether a person can be asked.
-func (c *cli) interactive() bool { return isatty.IsTerminal(os.Stdin.Fd()) && c.err.terminal }
+func interactive() bool { return isatty.IsTerminal(os.Stdin.Fd()) }
+
+// ask writes a question to the terminal, wherever our outputs go.
+func (c *cli) ask(format string, args ...any) (err error) {
+	tty, err := os.OpenFile("/dev/tty", os.O_WRONLY, 0)
+	if err != nil {
+		_, err = fmt.Fprintf(c.err, format, args...)
+		return err
+	}
+	defer closeWith(&err, tty.Close)
+	_, err = fmt.Fprintf(tty, format, args...)
+	return err
+}
 
 // mostKeys is how many machines on the way may have to be confirmed.
 const mostKeys = 10
@@ -225,11 +239,14 @@ func (c *cli) attach(ctx context.Context, client *client.Client, a *controller.A
 		if key == nil {
 			return answer.Target, nil
 		}
-		if !c.interactive() {
+		if !interactive() {
 			return nil, key
 		}
-		fmt.Fprintf(c.err, "The key of %s is not known yet:\n  %s %s\nIs it the machine's own? [yes/no] ",
+		err = c.ask("The key of %s is not known yet:\n  %s %s\nIs it the machine's own? [yes/no] ",
 			tidyLine(key.Host), tidyLine(key.Type), tidyLine(key.Fingerprint))
+		if err != nil {
+			return nil, err
+		}
 		line, err := bufio.NewReader(os.Stdin).ReadString('\n')
 		if err != nil {
 			return nil, fmt.Errorf("read the answer: %w", err)
