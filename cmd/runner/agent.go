@@ -61,6 +61,14 @@ func newAgentStop(c *cli) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			info, err := l.Ask(cmd.Context())
+			if err == nil && info == nil {
+				// One that starts does not answer yet.
+				if holder, err := l.Home.Holder(); err != nil || holder == 0 {
+					c.sayf("no agent serves %s", l.Home)
+					return err
+				}
+			}
 			if err := l.Stop(cmd.Context()); err != nil {
 				return err
 			}

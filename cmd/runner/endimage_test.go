@@ -87,6 +87,11 @@ func TestEndBadImages(t *testing.T) {
 	say(t, c, []string{good}, behind(registry.Addr+"/team/none:1", "{env: REGISTRY_PASSWORD}")...).want(t, 4,
 		`image-[0-9a-z]+ failed after [0-9.]+s: the environment could not be made: pull image `+regexp.QuoteMeta(registry.Addr)+`/team/none:1: .*`, `hint: .*`)
 
+	r := show(t, c, "@last")
+	if r.Hint == "" || r.Attempts[0].Hint != r.Hint || strings.Contains(r.Message, "hint: ") || r.State != run.Failed || r.ExitCode != nil {
+		t.Errorf("in JSON: message %q, hint %q, exit code %v", r.Message, r.Hint, r.ExitCode)
+	}
+
 	right := say(t, c, []string{good}, behind(image, "{env: REGISTRY_PASSWORD}")...)
 	right.want(t, 0)
 	if right.out != "in the image\n" {

@@ -88,7 +88,10 @@ func moreLines(message string) string {
 // hintOf is what can be done about how a run ended: what its message says, and
 // what goes for all that ended like it.
 func hintOf(r *run.Run) string {
-	_, _, own := run.SplitMessage(r.Message)
+	own := r.Hint
+	if own == "" { // a run as it is stored
+		_, _, own = run.SplitMessage(r.Message)
+	}
 	if r.Outcome == nil {
 		return tidyLine(own)
 	}

@@ -15,3 +15,24 @@ func SplitMessage(message string) (what, more, hint string) {
 	}
 	return what, more, ""
 }
+
+// SplitHints moves the hints of the run's messages, which are stored as one
+// text, to where they are read.
+func (r *Run) SplitHints() {
+	r.Message, r.Hint = withoutHint(r.Message, r.Hint)
+	for i := range r.Attempts {
+		a := &r.Attempts[i]
+		a.Message, a.Hint = withoutHint(a.Message, a.Hint)
+	}
+}
+
+func withoutHint(message, before string) (text, hint string) {
+	what, more, hint := SplitMessage(message)
+	if hint == "" {
+		return message, before
+	}
+	if more != "" {
+		what += "\n" + more
+	}
+	return what, hint
+}

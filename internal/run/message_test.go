@@ -23,3 +23,16 @@ func TestSplitMessage(t *testing.T) {
 		}
 	}
 }
+
+func TestSplitHints(t *testing.T) {
+	r := &run.Run{Message: "a\n  said\nhint: do b", Attempts: []run.Attempt{{Message: "c\nhint: do d"}, {Message: "e"}}}
+	for range 2 { // twice is once
+		r.SplitHints()
+		want := &run.Run{
+			Message: "a\n  said", Hint: "do b", Attempts: []run.Attempt{{Message: "c", Hint: "do d"}, {Message: "e"}},
+		}
+		if diff := cmp.Diff(want, r); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	}
+}

@@ -25,7 +25,9 @@ type Run struct {
 	Signal string `json:"signal"`
 	// Message is the reason in words: why the run waits, what it does, why it
 	// failed.
-	Message   string            `json:"message"`
+	Message string `json:"message"`
+	// Hint is what a person can do about it, or empty.
+	Hint      string            `json:"hint,omitempty"`
 	CreatedAt time.Time         `json:"created_at"`
 	StartedAt *time.Time        `json:"started_at"`
 	EndedAt   *time.Time        `json:"ended_at"`
@@ -56,6 +58,8 @@ type Attempt struct {
 	ExitCode *int   `json:"exit_code"`
 	Signal   string `json:"signal"`
 	Message  string `json:"message"`
+	// Hint is what a person can do about it, or empty.
+	Hint string `json:"hint,omitempty"`
 	// Node is the machine (or the engine's node) that carried it out.
 	Node string `json:"node"`
 	// Handle is the backend's own reference; opaque.
