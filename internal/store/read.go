@@ -140,7 +140,7 @@ func (s *Store) Sealed(ctx context.Context, id string) (map[string][]byte, error
 
 // DeleteSecrets takes the secrets of a run away; Update does so when it ends.
 func (s *Store) DeleteSecrets(ctx context.Context, id string) error {
-	err := s.w.do(ctx, func(t *writeTx) error {
+	err := s.w.doUrgent(ctx, func(t *writeTx) error {
 		return t.exec("DELETE FROM secrets WHERE run = (SELECT n FROM runs WHERE id = ?)", id)
 	})
 	if err != nil {
@@ -152,7 +152,7 @@ func (s *Store) DeleteSecrets(ctx context.Context, id string) error {
 // DeleteRun takes an ended run and all that belongs to it away. Otherwise
 // *NotEndedError or *NotFoundError.
 func (s *Store) DeleteRun(ctx context.Context, id string) error {
-	return s.w.do(ctx, func(t *writeTx) error {
+	return s.w.doUrgent(ctx, func(t *writeTx) error {
 		x, err := loadRun(ctx, t, id)
 		if err != nil {
 			return err

@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 const (
@@ -32,6 +33,8 @@ type Store struct {
 	readD  *sql.DB
 	feed   *feed
 
+	reserve *reserve
+
 	mu   sync.Mutex
 	done bool
 }
@@ -43,8 +46,12 @@ func Open(ctx context.Context, path string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
-	s := &Store{path: path, feed: newFeed()}
-	if err := s.open(ctx); err != nil {
+	s := &Store{path: path, feed: newFeed(), reserve: newReserve(path)}
+	err = s.open(ctx)
+	if code(err) == sqlite3.SQLITE_FULL && s.reserve.spend() {
+		err = s.open(ctx)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", s.explain(err))
 	}
 	return s, nil
@@ -76,6 +83,7 @@ func (s *Store) open(ctx context.Context) (err error) {
 	s.readD.SetMaxOpenConns(readConnections)
 	s.readD.SetMaxIdleConns(readConnections)
 	s.w = startWriter(s, conn)
+	s.reserve.keep()
 	return nil
 }
 

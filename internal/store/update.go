@@ -24,7 +24,7 @@ import (
 // *ChangeError.
 func (s *Store) Update(ctx context.Context, id string, change func(*run.Run) ([]run.Event, error)) (*run.Run, error) {
 	var x *row
-	err := s.w.do(ctx, func(t *writeTx) (err error) {
+	err := s.w.doUrgent(ctx, func(t *writeTx) (err error) {
 		if x, err = loadRun(ctx, t, id); err != nil {
 			return err
 		}

@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // maxBatch is how many writes share a transaction at most.
@@ -15,7 +17,9 @@ const maxBatch = 256
 type write struct {
 	ctx  context.Context
 	f    func(*writeTx) error
-	err  error
+	// urgent writes may use the reserve of a full disk.
+	urgent bool
+	err    error
 	news []Change
 	done chan error
 }
@@ -44,7 +48,17 @@ func startWriter(s *Store, conn *sql.Conn) *writer {
 // The context counts until the writer takes f; from then on the answer is
 // waited for, so that it is never unknown whether a write happened.
 func (w *writer) do(ctx context.Context, f func(*writeTx) error) error {
-	job := &write{ctx: ctx, f: f, done: make(chan error, 1)}
+	return w.submit(&write{ctx: ctx, f: f, done: make(chan error, 1)})
+}
+
+// doUrgent is do for what goes on or ends things: on a full disk it may use
+// the reserve.
+func (w *writer) doUrgent(ctx context.Context, f func(*writeTx) error) error {
+	return w.submit(&write{ctx: ctx, f: f, urgent: true, done: make(chan error, 1)})
+}
+
+func (w *writer) submit(job *write) error {
+	ctx := job.ctx
 	select {
 	case w.in <- job:
 		return <-job.done
@@ -92,9 +106,36 @@ func (w *writer) gather(first *write) []*write {
 	return jobs
 }
 
-// batch runs the jobs in one transaction and answers each.
+// batch runs the jobs in one transaction and answers each. When the disk is
+// full, the urgent ones are tried once more with the room of the reserve.
 func (w *writer) batch(jobs []*write) {
 	err := w.transact(jobs)
+	if code(err) == sqlite3.SQLITE_FULL {
+		urgent, others := split(jobs)
+		if len(urgent) > 0 && w.s.reserve.spend() {
+			w.answer(others, err)
+			jobs, err = urgent, w.transact(urgent)
+		}
+	}
+	if err == nil {
+		w.s.reserve.keep()
+	}
+	w.answer(jobs, err)
+}
+
+func split(jobs []*write) (urgent, others []*write) {
+	for _, job := range jobs {
+		if job.urgent {
+			urgent = append(urgent, job)
+		} else {
+			others = append(others, job)
+		}
+	}
+	return urgent, others
+}
+
+// answer tells the callers; err is that of all of them.
+func (w *writer) answer(jobs []*write, err error) {
 	for _, job := range jobs {
 		if job.err == nil && err == nil {
 			w.s.feed.publish(job.news)
