@@ -240,5 +240,12 @@ func isNotOurs(err error) bool {
 	return gone || theirs && !claimed.Ours
 }
 
-// Unclaim takes a claim back that Claim made, after attaching failed.
-func (v *Visit) Unclaim(ctx context.Context) error { return v.c.RemoveAll(ctx, claimPath(v.c)) }
+// Leave removes the directory that logging in made, when nothing is in it and
+// nobody named it: the machine was refused.
+func (v *Visit) Leave(ctx context.Context) {
+	if v.t.Config.RemoteDir != "" {
+		return
+	}
+	// rmdir refuses what is in use; then it stays.
+	_ = v.c.Run(ctx, host.Command{Argv: []string{"rmdir", "--", v.c.Root()}, Dir: "/"})
+}

@@ -52,6 +52,7 @@ func (c *Controller) Attach(ctx context.Context, a Attachment) (_ *TargetInfo, e
 	taken := false // by the backend
 	defer func() {
 		if !taken {
+			v.Leave(ctx)
 			err = errors.Join(err, v.Close())
 		}
 	}()
