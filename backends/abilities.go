@@ -81,6 +81,13 @@ type MadeEnvironment struct {
 	UsedAt time.Time
 }
 
+// Checker is a backend that can refuse at once, from the spec alone, what it
+// could never carry out.
+type Checker interface {
+	// Check returns nil or an *Invalid. It asks nobody.
+	Check(a Attempt) *Invalid
+}
+
 // Planner is a backend that can say what it would do, for --dry-run, without
 // doing it.
 type Planner interface {

@@ -10,6 +10,21 @@ import (
 // not because anybody wants less: what outlives the agent is then left alone.
 var ErrAgentEnds = errors.New("the agent ends")
 
+// Invalid is an attempt that the target could never carry out: the request is
+// wrong.
+type Invalid struct {
+	What string
+	// Where in the spec: a field's path.
+	Where string
+	Hint  string
+}
+
+func (e *Invalid) Error() string { return e.What + ": " + e.Where }
+
+// ErrStillRuns is a Collect of an attempt that has not ended: Stop it first, or
+// wait.
+var ErrStillRuns = errors.New("it still runs")
+
 // Failure is an error that says how the attempt it stopped ends, and what a
 // person can do. A plain error from a backend counts as an internal error.
 type Failure struct {

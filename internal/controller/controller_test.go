@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,6 +34,7 @@ type house struct {
 	source snapshot.ID
 	store  *store.Store
 	c      *Controller
+	ahead  atomic.Int64 // how far the clock is ahead, in nanoseconds
 	// machines that can be attached, and how long they may be away; nil and
 	// zero: none, and the default.
 	machines *compute.Machines
@@ -74,6 +76,7 @@ func (h *house) open() {
 	h.c, err = New(Options{
 		Home: h.home, Store: s, Snapshots: snapshots, Backends: map[string]backends.Backend{"local": fakeBackend{h.target}},
 		Metrics: metrics.New(func() map[run.State]int { return nil }), Logger: slog.New(slog.DiscardHandler),
+		Now:      func() time.Time { return time.Now().Add(time.Duration(h.ahead.Load())) },
 		Machines: h.machines, UnreachableLimit: h.limit,
 	})
 	if err != nil {

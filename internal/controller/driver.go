@@ -87,7 +87,10 @@ func (d *driver) loop(ctx context.Context) {
 			return
 		}
 		d.trouble(err)
-		if sleep(ctx, pause) != nil {
+		if d.stop.Err() != nil {
+			pause = min(pause, retryStopping)
+		}
+		if sleepOr(ctx, d.stop, pause) != nil {
 			return
 		}
 		pause = min(2*pause, retryMost)

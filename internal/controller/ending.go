@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -104,29 +105,54 @@ func (d *driver) advanceAt(
 // decides what follows.
 func (d *driver) finalize(ctx context.Context, r *run.Run) (*run.Run, error) {
 	a := r.Last()
-	gaveUp := a.Outcome != nil && *a.Outcome == run.OutcomeTargetUnreachable
+	lost := a.Outcome != nil && *a.Outcome == run.OutcomeTargetUnreachable
 	if !a.Collected {
-		sink := artifact.OpenDirectory(d.c.attemptDir(d.id, a.Number))
-		if err := d.t.backend.Collect(ctx, ref(r), sink); err != nil {
-			if gaveUp && ctx.Err() == nil { // the sweep clears up when it is there again
-				d.log.Warn("nothing could be brought home from a target that was given up", "error", err)
-				return d.conclude(ctx)
-			}
-			return r, fmt.Errorf("bring outputs and logs home: %w", err)
+		next, err := d.bringHome(ctx, r)
+		if err != nil && lost && ctx.Err() == nil { // the sweep clears up when it is there again
+			d.log.Warn("nothing could be brought home from a target that was given up", "error", err)
+			return d.conclude(ctx)
 		}
-		var err error
-		r, err = d.c.update(ctx, d.id, func(r *run.Run) ([]run.Event, error) {
-			r.Last().Collected = true
-			return nil, nil
-		})
 		if err != nil {
 			return r, err
 		}
+		r = next
 	}
-	if err := d.t.backend.Release(ctx, ref(r)); err != nil && !gaveUp {
+	if err := d.t.backend.Release(ctx, ref(r)); err != nil && !lost {
 		return r, fmt.Errorf("clean up on the target: %w", err)
 	}
 	return d.conclude(ctx)
+}
+
+// bringHome collects what the attempt left.
+func (d *driver) bringHome(ctx context.Context, r *run.Run) (*run.Run, error) {
+	sink := artifact.OpenDirectory(d.c.attemptDir(d.id, r.Last().Number))
+	givenUp := ""
+	if err := d.t.backend.Collect(ctx, ref(r), sink); errors.Is(err, backends.ErrStillRuns) {
+		// A Start that failed after its effect: what it began is not wanted.
+		stopErr := d.t.backend.Stop(ctx, ref(r), time.Duration(d.spec.config.Grace))
+		return r, fmt.Errorf("bring outputs and logs home: %w", errors.Join(err, stopErr))
+	} else if err != nil {
+		if !d.mayGiveUp(r) {
+			return r, fmt.Errorf("bring outputs and logs home: %w", err)
+		}
+		givenUp = "canceled before its outputs could be brought home: " + err.Error()
+		d.log.Warn("a canceled run's outputs are given up", "error", err)
+	}
+	return d.c.update(ctx, d.id, func(r *run.Run) ([]run.Event, error) {
+		r.Last().Collected = true
+		if givenUp == "" {
+			return nil, nil
+		}
+		return []run.Event{d.c.event(r.Last().Number, r.State, r.State, givenUp)}, nil
+	})
+}
+
+// mayGiveUp reports whether somebody canceled the run while its outputs could
+// not be brought home, and has given that a little time.
+func (d *driver) mayGiveUp(r *run.Run) bool {
+	a := r.Last()
+	return r.CancelRequestedAt != nil && a.EndedAt != nil && r.CancelRequestedAt.After(*a.EndedAt) &&
+		!d.failing.IsZero() && d.c.now().Sub(*r.CancelRequestedAt) >= cancelPatience
 }
 
 // conclude ends the run, or sends it back to the queue for another attempt.

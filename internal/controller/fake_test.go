@@ -25,6 +25,8 @@ type fakeTarget struct {
 	block    chan struct{} // Prepare waits for it, when set
 	changed  func(backends.Ref)
 	released []backends.Ref
+	// collect is what Collect answers, when set.
+	collect func() error
 	// endAtOnce: scripts end as they start.
 	endAtOnce bool
 }
@@ -155,8 +157,13 @@ func (b fakeBackend) Stop(_ context.Context, ref backends.Ref, _ time.Duration) 
 
 func (b fakeBackend) Collect(ctx context.Context, ref backends.Ref, sink artifact.Sink) error {
 	b.t.mu.Lock()
-	a := b.t.attempts[backends.Ref{Run: ref.Run, Number: ref.Number}]
+	a, collect := b.t.attempts[backends.Ref{Run: ref.Run, Number: ref.Number}], b.t.collect
 	b.t.mu.Unlock()
+	if collect != nil {
+		if err := collect(); err != nil {
+			return err
+		}
+	}
 	if a == nil {
 		return nil
 	}

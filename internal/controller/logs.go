@@ -53,6 +53,10 @@ func (c *Controller) Logs(ctx context.Context, id string, q LogQuery) (io.ReadCl
 		l.Close()
 		return nil, err
 	}
+	if err := checkNode(id, r.Config, q.Node); err != nil {
+		l.Close()
+		return nil, err
+	}
 	switch newest := len(r.Attempts); {
 	case q.Attempt > newest:
 		l.Close()

@@ -19,10 +19,15 @@ const (
 	// retryMost.
 	retryDelay = 250 * time.Millisecond
 	retryMost  = 30 * time.Second
+	// retryStopping is the longest pause once somebody wished the run to stop.
+	retryStopping = 2 * time.Second
 	// environmentPatience is how long the making of an environment is tried
 	// again for reasons that may pass (a registry or an index that does not
 	// answer): somebody waits for it, and it is more often a wrong name.
 	environmentPatience = time.Minute
+	// cancelPatience is how long a canceled run still tries to bring home what
+	// its attempt left, when that does not work.
+	cancelPatience = 10 * time.Second
 	// observeTimeout bounds one question to a target.
 	observeTimeout = 60 * time.Second
 )
@@ -195,6 +200,17 @@ func (o *observer) deliver(ref backends.Ref, s sighting) {
 	default:
 	}
 	ch <- s
+}
+
+// sleepOr is sleep that a wish, ended meanwhile, cuts short.
+func sleepOr(ctx, wish context.Context, d time.Duration) error {
+	if wish.Err() != nil {
+		return sleep(ctx, d)
+	}
+	short, cancel := context.WithTimeout(wish, d)
+	defer cancel()
+	<-short.Done()
+	return ctx.Err()
 }
 
 // sleep waits, or returns ctx's error when it ends first.

@@ -64,6 +64,16 @@ func (s *slots) hold(h queue.Held) {
 	s.mu.Unlock()
 }
 
+// holdStill notes a change of what a run holds, unless it holds nothing any
+// more.
+func (s *slots) holdStill(h queue.Held) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.held[h.Run]; ok {
+		s.held[h.Run] = h
+	}
+}
+
 // leave forgets a run that has ended.
 func (s *slots) leave(id string) {
 	s.mu.Lock()

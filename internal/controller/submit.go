@@ -137,6 +137,15 @@ func (c *Controller) check(s Submission) (*target, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkInputs(s.Config); err != nil {
+		return nil, err
+	}
+	if ch, ok := t.backend.(backends.Checker); ok {
+		a := backends.Attempt{Experiment: s.Config.Experiment, Config: s.Config, Environment: s.Environment, Snapshot: s.Snapshot}
+		if e := ch.Check(a); e != nil {
+			return nil, &InvalidError{What: e.What, Where: e.Where, Hint: e.Hint}
+		}
+	}
 	if why := c.impossible(t, s.Config); why != "" {
 		return nil, &InvalidError{What: why, Where: "resources", Hint: t.sizeHint()}
 	}
@@ -252,7 +261,7 @@ func (c *Controller) wishStop(ctx context.Context, t *target, id string, why run
 		}
 		return err
 	}
-	t.slots.hold(heldOf(r, true))
+	t.slots.holdStill(heldOf(r, true))
 	c.tellStop(id)
 	return nil
 }

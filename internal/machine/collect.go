@@ -13,9 +13,6 @@ import (
 	"github.com/runnerml/runner/internal/supervise"
 )
 
-// errRuns is a Collect of what has not ended.
-var errRuns = errors.New("it still runs")
-
 // remarksFile names what a script left and we do not keep.
 const remarksFile = "logs/not_collected.txt"
 
@@ -63,7 +60,7 @@ func (m *Machine) collect(ctx context.Context, ref backends.Ref, sink artifact.S
 		return err
 	}
 	if status.Phase == supervise.Running {
-		return errRuns
+		return backends.ErrStillRuns
 	}
 	if adopter, ok := sink.(artifact.Adopter); ok && m.local {
 		return moveHome(ctx, at, sink, adopter)
