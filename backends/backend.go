@@ -36,7 +36,8 @@ type Backend interface {
 	// Stopping what has ended, or never was, is fine.
 	Stop(ctx context.Context, ref Ref, grace time.Duration) error
 	// Collect brings outputs/ and logs/ (and the log that the attempt wrote,
-	// as logs/std_log.txt) home into sink. Safe to repeat.
+	// as logs/std_log.txt) home into sink. Safe to repeat. Of what still runs it
+	// is ErrStillRuns.
 	Collect(ctx context.Context, ref Ref, sink artifact.Sink) error
 	// Release removes all that is left of the attempt on the target: process,
 	// container, directory. What belongs to the run (its checkpoint directory)

@@ -2,6 +2,7 @@ package backendtest
 
 import (
 	"context"
+	mathrand "math/rand/v2"
 	"strings"
 	"sync"
 	"time"
@@ -17,6 +18,7 @@ func startCases() []Case {
 		{"start/twice", startTwice},
 		{"start/twice at once", startTwiceAtOnce},
 		{"start/lost answer", lostAnswer},
+		{"start/given up at any moment", startGivenUp},
 		{"start/watch", watch},
 	}
 }
@@ -151,6 +153,45 @@ func lostAnswer(w *world) {
 	home := w.collect(bare)
 	if got := w.content(home, "logs/std_log.txt"); got != "started\nstopped\n" {
 		w.Errorf("collected log %q", got)
+	}
+}
+
+// startGivenUp: the agent is told to end while it starts an attempt. Whatever
+// that start came to, the next agent's finds it, and the attempt runs once.
+func startGivenUp(w *world) {
+	const times = 16
+	first := w.attempt("true")
+	w.must(w.backend.Prepare(w.context(), first, nil))
+	before := time.Now()
+	_, err := w.backend.Start(w.context(), first)
+	w.must(err)
+	took := time.Since(before)
+	for i := range times {
+		a := w.attempt(countStarts + "exit 6")
+		w.must(w.backend.Prepare(w.context(), a, nil))
+		ctx, giveUp := context.WithCancelCause(w.context())
+		after := took * time.Duration(i) / times
+		after += time.Duration(mathrand.Int64N(int64(took / times)))
+		timer := time.AfterFunc(after, func() { giveUp(backends.ErrAgentEnds) })
+		_, err := w.backend.Start(ctx, a)
+		timer.Stop()
+		giveUp(nil)
+		if i%2 == 1 {
+			<-time.After(2 * took) // the next agent comes when it comes
+		}
+		w.backend = w.target.New(w)
+		handle, againErr := w.backend.Start(w.context(), a)
+		if againErr != nil {
+			w.Fatalf("given up after %s (%v): %v", after, err, againErr)
+		}
+		ref := a.Ref()
+		ref.Handle = handle
+		o := w.ended(ref)
+		w.expect(o, run.OutcomeScriptFailed, 6, "")
+		if got := strings.TrimSpace(w.log(ref)); got != "1" {
+			w.Fatalf("given up after %s (%v): begun %q times: %s", after, err, got, describe(o))
+		}
+		w.must(w.backend.Release(w.context(), ref))
 	}
 }
 

@@ -109,7 +109,7 @@ printf 'result of %[3]d' > outputs/result
 	return strings.TrimSpace(out)
 }
 
-// kill kills the agent now and then, and has the next command start another.
+// kill kills the agent now and then, asks it to end every third time, and has the next command start another.
 func (h *house) kill(ctx context.Context) {
 	for {
 		pause := time.Duration(rand.IntN(600)) * time.Millisecond
@@ -121,7 +121,11 @@ func (h *house) kill(ctx context.Context) {
 		for _, pid := range h.processes(func(_ string, argv []string) bool {
 			return len(argv) > 1 && argv[0] == h.cli.Bin && argv[1] == "agent"
 		}) {
-			if syscall.Kill(pid, syscall.SIGKILL) == nil {
+			signal := syscall.SIGKILL
+			if h.kills.Load()%3 == 2 {
+				signal = syscall.SIGTERM // it may put things in order, and must not put too much
+			}
+			if syscall.Kill(pid, signal) == nil {
 				h.kills.Add(1)
 			}
 		}

@@ -101,7 +101,7 @@ func (m *Machine) startContainer(ctx context.Context, a backends.Attempt, r *rec
 	if err == nil {
 		err = m.begun(ctx, engine, a.Ref(), at)
 	}
-	if container.KindOf(err) == container.Unreachable {
+	if err != nil && (ctx.Err() != nil || container.KindOf(err) == container.Unreachable) {
 		return "", err // it may have started: the launch is its supervisor's
 	}
 	if removeErr := m.host.RemoveAll(context.WithoutCancel(ctx), path.Join(at.sup(), launchFile)); removeErr != nil {
