@@ -42,7 +42,7 @@ func newCutter(t *testing.T, command string, source map[string][]byte) *cutter {
 		}
 	}
 	c.a = backends.Attempt{
-		Run: "cut-" + strings.ToLower(rand.Text()[:8]), Number: 1, Experiment: "cut", Environment: existing(), Snapshot: c.machine.snapshot(t, dir),
+		Run: "cut-" + strings.ToLower(rand.Text()[:8]), Number: 1, Experiment: "cut", Environment: existing(), Snapshot: c.snapshot(t, dir),
 		Config: &runconfig.ScriptRunConfig{Command: command, Resources: runconfig.Resources{Nodes: 1, CPUs: 1}},
 	}
 	t.Cleanup(func() {
@@ -193,8 +193,8 @@ func TestCutWhileRunning(t *testing.T) {
 	if o := c.ended(ref); o.Outcome != run.OutcomeScriptFailed || o.ExitCode == nil || *o.ExitCode != 3 {
 		t.Errorf("seen %+v", o)
 	}
-	c.ok(c.b.Collect(t.Context(), ref, c.machine.home(ref)))
-	if _, err := os.Stat(filepath.Join(c.machine.home(ref).Path(), "outputs/kept")); err != nil {
+	c.ok(c.b.Collect(t.Context(), ref, c.home(ref)))
+	if _, err := os.Stat(filepath.Join(c.home(ref).Path(), "outputs/kept")); err != nil {
 		t.Error(err)
 	}
 }
@@ -222,8 +222,8 @@ func TestOutOfReach(t *testing.T) {
 	if o := c.ended(ref); o.Outcome != run.OutcomeCompleted {
 		t.Errorf("seen %+v", o)
 	}
-	away("collect", func() error { return c.b.Collect(t.Context(), ref, c.machine.home(ref)) })
-	c.ok(c.b.Collect(t.Context(), ref, c.machine.home(ref)))
+	away("collect", func() error { return c.b.Collect(t.Context(), ref, c.home(ref)) })
+	c.ok(c.b.Collect(t.Context(), ref, c.home(ref)))
 }
 
 // Whole files that came before a cut do not come again.
@@ -235,7 +235,7 @@ func TestCutWhileCollecting(t *testing.T) {
 	}
 	before := c.line.Passed()
 	c.line.ResetAfter(5 << 20)
-	home := c.machine.home(ref)
+	home := c.home(ref)
 	c.ok(c.b.Collect(t.Context(), ref, home))
 	if sent := c.line.Passed() - before; sent > 19<<20 {
 		t.Errorf("%d bytes went over the line for 15 MiB", sent)

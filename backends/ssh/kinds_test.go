@@ -21,10 +21,14 @@ func TestKinds(t *testing.T) {
 		{name: "one session", server: testenv.SSHOptions{MaxSessions: 1}, subjects: []string{"start", "logs", "stop", "outputs"}},
 		{name: "no SFTP", server: testenv.SSHOptions{NoSFTP: true}, subjects: []string{"start", "prepare", "outputs", "release"}},
 		{name: "dash", user: testenv.SSHUser{Shell: "/bin/dash"}, subjects: []string{"start", "script", "bytes"}},
-		{name: "fish", user: testenv.SSHUser{Shell: "/usr/bin/fish", Files: map[string]string{".config/fish/config.fish": "echo hello; echo oh >&2\n"}},
-			subjects: []string{"start", "script", "bytes"}},
-		{name: "tcsh", user: testenv.SSHUser{Shell: "/bin/tcsh", Files: map[string]string{".cshrc": "echo hello\nalias sh false\n"}},
-			subjects: []string{"start", "script", "bytes"}},
+		{
+			name: "fish", user: testenv.SSHUser{Shell: "/usr/bin/fish", Files: map[string]string{".config/fish/config.fish": "echo hello; echo oh >&2\n"}},
+			subjects: []string{"start", "script", "bytes"},
+		},
+		{
+			name: "tcsh", user: testenv.SSHUser{Shell: "/bin/tcsh", Files: map[string]string{".cshrc": "echo hello\nalias sh false\n"}},
+			subjects: []string{"start", "script", "bytes"},
+		},
 		{name: "noisy bashrc", user: testenv.SSHUser{Files: map[string]string{".bashrc": noise}}, subjects: []string{"start", "logs", "outputs"}},
 		{name: "home on another file system", user: testenv.SSHUser{OtherDisk: 512 << 20}, subjects: []string{"start", "outputs", "release"}},
 	} {

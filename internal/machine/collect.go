@@ -13,7 +13,8 @@ import (
 	"github.com/runnerml/runner/internal/supervise"
 )
 
-// remarksFile names what a script left and we do not keep.
+// remarksFile names what a script left and we do not keep, and why. See outside
+// for the lines that LeftOutside reads.
 const remarksFile = "logs/not_collected.txt"
 
 // ours are the files that we add to the script's logs.
@@ -62,17 +63,21 @@ func (m *Machine) collect(ctx context.Context, ref backends.Ref, sink artifact.S
 	if status.Phase == supervise.Running {
 		return backends.ErrStillRuns
 	}
+	left, err := m.leftOutside(ctx, at, r.Snapshot)
+	if err != nil {
+		return err
+	}
 	if adopter, ok := sink.(artifact.Adopter); ok && m.local {
-		return moveHome(ctx, at, sink, adopter)
+		return moveHome(ctx, at, sink, adopter, left)
 	}
 	if m.remote != nil {
-		return m.fetchHome(ctx, at, sink)
+		return m.fetchHome(ctx, at, sink, left)
 	}
-	return m.copyHome(ctx, at, sink)
+	return m.copyHome(ctx, at, sink, left)
 }
 
 // copyHome sends everything through the sink, file by file.
-func (m *Machine) copyHome(ctx context.Context, at place, sink artifact.Sink) error {
+func (m *Machine) copyHome(ctx context.Context, at place, sink artifact.Sink, left string) error {
 	c := copying{m: m, sink: sink, at: at}
 	for _, top := range []string{"outputs", "logs"} {
 		info, err := m.host.Lstat(ctx, path.Join(at.work(), top))
@@ -96,10 +101,10 @@ func (m *Machine) copyHome(ctx context.Context, at place, sink artifact.Sink) er
 			return err
 		}
 	}
-	if len(c.remarks) == 0 {
+	text := strings.Join(c.remarks, "") + left
+	if text == "" {
 		return nil
 	}
-	text := strings.Join(c.remarks, "")
 	const readable = 0o600
 	return sink.Put(ctx, remarksFile, readable, int64(len(text)), strings.NewReader(text))
 }

@@ -54,5 +54,9 @@ func (m *Machine) Plan(ctx context.Context, a backends.Attempt) (backends.Plan, 
 		}
 		inputs[name] = p.Path
 	}
-	return backends.Plan{Command: a.Config.CommandLine(made.Interpreter, inputs), Image: made.Image, Cached: cached}, nil
+	command, err := plannedCommand(a.Config, made.Interpreter, inputs)
+	if err != nil {
+		return backends.Plan{}, err
+	}
+	return backends.Plan{Command: command, Image: made.Image, Cached: cached}, nil
 }

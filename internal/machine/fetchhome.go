@@ -31,7 +31,7 @@ type reader interface {
 }
 
 // fetchHome brings everything home from another machine in one stream.
-func (m *Machine) fetchHome(ctx context.Context, at place, sink artifact.Sink) error {
+func (m *Machine) fetchHome(ctx context.Context, at place, sink artifact.Sink, left string) error {
 	f := &fetching{sink: sink, at: at, done: map[string]bool{}}
 	var from []string
 	for _, top := range []string{"outputs", "logs"} {
@@ -49,10 +49,10 @@ func (m *Machine) fetchHome(ctx context.Context, at place, sink artifact.Sink) e
 	if err := errors.Join(err, storing.Wait()); err != nil {
 		return err
 	}
-	if len(f.remarks) == 0 {
+	text := strings.Join(f.remarks, "") + left
+	if text == "" {
 		return nil
 	}
-	text := strings.Join(f.remarks, "")
 	return sink.Put(ctx, remarksFile, readable, int64(len(text)), strings.NewReader(text))
 }
 

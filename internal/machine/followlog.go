@@ -51,8 +51,8 @@ func (r *remoteLog) Read(p []byte) (int, error) {
 			return 0, context.Cause(r.ctx)
 		}
 		open, err := r.ready()
-		n := 0
 		if err == nil {
+			var n int
 			if n, err = open.Read(p); n > 0 {
 				r.offset += int64(n)
 				r.tries, r.pause = 0, logPause

@@ -2,6 +2,7 @@ package machine
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -35,6 +36,9 @@ func (m *Machine) placeInputs(ctx context.Context, a backends.Attempt, at place,
 	if err := m.host.RemoveAll(ctx, at.inputs()); err != nil {
 		return nil, err
 	}
+	// A copy that nobody waits for any more may still go on there: what it
+	// makes goes with the attempt at the latest.
+	_ = m.removeHalfInputs(ctx, at)
 	var placed []placedInput
 	for i, name := range slices.Sorted(maps.Keys(a.Config.Inputs)) {
 		progress.Report(backends.Step{Name: "inputs", Detail: name, Done: int64(i), Total: int64(len(a.Config.Inputs))})
@@ -56,7 +60,10 @@ func (m *Machine) placeInput(ctx context.Context, name string, in runconfig.Inpu
 	if err != nil || p.ReadOnly {
 		return p, err
 	}
-	if err := m.copyInput(ctx, path.Clean(in.Path), p.Source); err != nil {
+	if err := m.copyInput(ctx, at, path.Clean(in.Path), p.Source); err != nil {
+		if ctx.Err() != nil {
+			return p, err
+		}
 		return p, inputFailure(name, "", "copy %s: %w", in.Path, err)
 	}
 	return p, nil
@@ -92,7 +99,7 @@ func checkInput(name string, in runconfig.Input) error {
 // placeAt says where an input will be that was sent, or lies on the host.
 func (m *Machine) placeAt(ctx context.Context, name string, in runconfig.Input, at place, f form, sent *sentInput) (placedInput, error) {
 	p := placedInput{Name: name, Source: path.Clean(in.Path), ReadOnly: true}
-	isDir := false
+	var isDir bool
 	if sent != nil {
 		p.Source, isDir = sent.source, sent.isDir
 	} else {
@@ -130,12 +137,37 @@ func (m *Machine) lookedFor() string {
 }
 
 func inputFailure(name, hint, format string, args ...any) error {
-	return &backends.Failure{Outcome: run.OutcomeScriptFailed, Hint: hint, Err: fmt.Errorf("input "+name+": "+format, args...)}
+	return &backends.Failure{Outcome: run.OutcomeEnvironmentFailed, Hint: hint, Err: fmt.Errorf("input "+name+": "+format, args...)}
 }
 
-func (m *Machine) copyInput(ctx context.Context, from, to string) error {
-	if err := m.host.MkdirAll(ctx, path.Dir(to), private); err != nil {
-		return err
+// copyInput makes a whole copy under a name that nobody else uses, and only
+// then gives it its own: another agent's copying, killed or not, is never mixed
+// with ours. A path that is itself a link is followed; links inside stay links.
+func (m *Machine) copyInput(ctx context.Context, at place, from, to string) error {
+	fresh := at.inputs() + halfInput + rand.Text()
+	for _, dir := range []string{fresh, path.Dir(to)} {
+		if err := m.host.MkdirAll(ctx, dir, private); err != nil {
+			return err
+		}
 	}
-	return m.host.Run(ctx, host.Command{Argv: []string{"cp", "-a", "--", from, to}})
+	whole := path.Join(fresh, "copy")
+	err := m.host.Run(ctx, host.Command{Argv: []string{"cp", "-a", "-H", "--", from, whole}, DiesWithUs: true})
+	if err == nil {
+		err = m.host.Rename(ctx, whole, to)
+	}
+	return errors.Join(err, m.host.RemoveAll(context.WithoutCancel(ctx), fresh))
+}
+
+// halfInput is in the name of a copy that is being made, after inputs().
+const halfInput = ".half-"
+
+// removeHalfInputs removes copies that were cut.
+func (m *Machine) removeHalfInputs(ctx context.Context, at place) error {
+	names, err := m.list(ctx, string(at))
+	for _, name := range names {
+		if strings.HasPrefix(name, path.Base(at.inputs())+halfInput) {
+			err = errors.Join(err, m.host.RemoveAll(ctx, path.Join(string(at), name)))
+		}
+	}
+	return err
 }

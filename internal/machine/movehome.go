@@ -3,6 +3,7 @@ package machine
 import (
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -22,14 +23,14 @@ import (
 //  5. logs/ goes
 //
 // What has gone is not there any more when the steps are done again.
-func moveHome(ctx context.Context, at place, sink artifact.Sink, adopter artifact.Adopter) error {
+func moveHome(ctx context.Context, at place, sink artifact.Sink, adopter artifact.Adopter, left string) error {
 	bad, err := findBad(at)
 	if err != nil {
 		return err
 	}
 	logs := filepath.Join(at.work(), "logs")
 	hasLogs := isDirectory(logs)
-	if err := writeRemarks(ctx, at, sink, hasLogs, bad); err != nil {
+	if err := writeRemarks(ctx, at, sink, hasLogs, bad, left); err != nil {
 		return err
 	}
 	for _, b := range bad {
@@ -127,16 +128,19 @@ func openDirectory(name string, e fs.DirEntry) error {
 }
 
 // writeRemarks writes down what is not kept, unless that was done before.
-func writeRemarks(ctx context.Context, at place, sink artifact.Sink, hasLogs bool, bad []unkept) error {
-	if len(bad) == 0 {
+func writeRemarks(ctx context.Context, at place, sink artifact.Sink, hasLogs bool, bad []unkept, left string) error {
+	var b strings.Builder
+	for _, u := range bad {
+		b.WriteString(remark(u.name, u.mode, u.target))
+	}
+	// What was bad is removed when this is done again; what was left outside is
+	// not, and so comes last.
+	text := b.String() + left
+	if text == "" {
 		return nil
 	}
-	var text strings.Builder
-	for _, b := range bad {
-		text.WriteString(remark(b.name, b.mode, b.target))
-	}
 	if !hasLogs {
-		return sink.Put(ctx, remarksFile, 0o600, int64(text.Len()), strings.NewReader(text.String()))
+		return putRemarks(ctx, sink, text)
 	}
 	name := filepath.Join(at.work(), remarksFile)
 	if info, err := os.Lstat(name); err == nil && !info.Mode().IsRegular() {
@@ -148,14 +152,32 @@ func writeRemarks(ctx context.Context, at place, sink artifact.Sink, hasLogs boo
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if strings.HasSuffix(string(before), text.String()) {
+	if strings.HasSuffix(string(before), text) {
 		return nil
 	}
 	half := name + ".half"
-	if err := os.WriteFile(half, append(before, text.String()...), 0o600); err != nil {
+	if err := os.WriteFile(half, append(before, text...), 0o600); err != nil {
 		return err
 	}
 	return os.Rename(half, name)
+}
+
+// putRemarks adds to what is at home: logs/ has gone already, or the script
+// removed it.
+func putRemarks(ctx context.Context, sink artifact.Sink, text string) error {
+	if from, ok := sink.(reader); ok {
+		if f, err := from.Open(remarksFile); err == nil {
+			before, err := io.ReadAll(f)
+			if err := errors.Join(err, f.Close()); err != nil {
+				return err
+			}
+			if strings.HasSuffix(string(before), text) {
+				return nil
+			}
+			text = string(before) + text
+		}
+	}
+	return sink.Put(ctx, remarksFile, readable, int64(len(text)), strings.NewReader(text))
 }
 
 // linkInto puts one of our files among the script's logs.

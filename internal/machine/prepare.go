@@ -58,7 +58,7 @@ func (m *Machine) prepare(ctx context.Context, a backends.Attempt, progress back
 		return err
 	}
 	both, bothCtx := errgroup.WithContext(ctx)
-	both.Go(func() error { return m.unpack(bothCtx, a, at, progress) })
+	both.Go(func() error { return m.unpack(bothCtx, a, at, r, progress) })
 	both.Go(func() error { return m.ensure(bothCtx, a, at, r, progress) })
 	if err := both.Wait(); err != nil {
 		return err
@@ -72,7 +72,7 @@ func (m *Machine) prepare(ctx context.Context, a backends.Attempt, progress back
 
 // unpack makes work/: under another name first, so that what a kill cut is
 // never taken for whole.
-func (m *Machine) unpack(ctx context.Context, a backends.Attempt, at place, progress backends.Progress) error {
+func (m *Machine) unpack(ctx context.Context, a backends.Attempt, at place, r *record, progress backends.Progress) error {
 	id, err := snapshot.ParseID(a.Snapshot)
 	if err != nil {
 		return err
@@ -96,11 +96,14 @@ func (m *Machine) unpack(ctx context.Context, a backends.Attempt, at place, prog
 	if err := m.checkScript(ctx, a, at.half()); err != nil {
 		return err
 	}
+	if r.FirstLine, err = m.firstLine(ctx, a.Config, at.half()); err != nil {
+		return err
+	}
 	for _, name := range []string{"outputs", "logs"} {
 		dir := path.Join(at.half(), name)
 		if info, err := m.host.Lstat(ctx, dir); err == nil && !info.IsDir() {
 			return &backends.Failure{
-				Outcome: run.OutcomeScriptFailed, Err: fmt.Errorf("the source directory has a file named %s, where the script's %s directory must be", name, name),
+				Outcome: run.OutcomeEnvironmentFailed, Err: fmt.Errorf("the source directory has a file named %s, where the script's %s directory must be", name, name),
 				Hint: "give it another name, or exclude it in .runnerignore",
 			}
 		}
@@ -128,7 +131,7 @@ func (m *Machine) checkScript(ctx context.Context, a backends.Attempt, work stri
 	default:
 		return err
 	}
-	f := &backends.Failure{Outcome: run.OutcomeScriptFailed, Err: err, Hint: "is it excluded by .runnerignore, .amlignore or .gitignore?"}
+	f := &backends.Failure{Outcome: run.OutcomeEnvironmentFailed, Err: err, Hint: "is it excluded by .runnerignore, .amlignore or .gitignore?"}
 	near, walkErr := m.nearest(ctx, work, script)
 	if walkErr != nil {
 		return walkErr

@@ -51,6 +51,9 @@ func (m *Machine) release(ctx context.Context, ref backends.Ref) error {
 			return err
 		}
 	}
+	if err := m.removeHalfInputs(ctx, at); err != nil {
+		return err
+	}
 	for _, name := range []string{at.work(), at.half(), at.inputs(), at.sup(), at.environment(), at.record() + ".half", at.record()} {
 		err := m.host.RemoveAll(ctx, name)
 		if err != nil && engine != nil && image != "" {
@@ -60,7 +63,13 @@ func (m *Machine) release(ctx context.Context, ref backends.Ref) error {
 			return err
 		}
 	}
-	return m.removeEmpty(ctx, string(at), m.layout.attempts(ref.Run))
+	if err := m.removeEmpty(ctx, string(at), m.layout.attempts(ref.Run)); err != nil {
+		return err
+	}
+	if m.remote != nil {
+		m.pruneOnce(ctx)
+	}
+	return nil
 }
 
 // removeContainer takes the attempt's container away. One that was prepared

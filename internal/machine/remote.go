@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"sync"
 	"time"
 
 	"github.com/runnerml/runner/backends"
@@ -21,6 +22,9 @@ type remote struct {
 	// bulk has a session of its own for each stream.
 	bulk     *onhost.Client
 	unpacker *onhost.Unpacker
+
+	mu     sync.Mutex
+	pruned time.Time
 }
 
 func newRemote(c Config, direct host.Host, bin string, l layout) *remote {
@@ -82,4 +86,30 @@ func (m *Machine) Prune(ctx context.Context, older time.Duration, dry bool) (onh
 		return freed, m.failure(fmt.Errorf("prune: %w", err))
 	}
 	return freed, nil
+}
+
+const (
+	// pruneEvery is how often a machine is pruned by itself, and keptFor how
+	// long what nobody uses stays there.
+	pruneEvery = 24 * time.Hour
+	keptFor    = 30 * 24 * time.Hour
+	// pruneLimit is how long that may keep a release waiting.
+	pruneLimit = 10 * time.Second
+)
+
+// pruneOnce prunes a machine that was not for a day. That it cannot be done
+// now is no harm: the next day comes.
+func (m *Machine) pruneOnce(ctx context.Context) {
+	m.remote.mu.Lock()
+	due := time.Since(m.remote.pruned) > pruneEvery
+	if due {
+		m.remote.pruned = time.Now()
+	}
+	m.remote.mu.Unlock()
+	if !due {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, pruneLimit)
+	defer cancel()
+	_, _ = m.Prune(ctx, keptFor, false)
 }

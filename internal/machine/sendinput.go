@@ -64,7 +64,7 @@ func (m *Machine) pictureInput(ctx context.Context, name string, dry bool) (*sen
 }
 
 func linkOrCopy(ctx context.Context, from, to string) error {
-	if real, err := filepath.EvalSymlinks(from); err == nil && os.Link(real, to) == nil {
+	if file, err := filepath.EvalSymlinks(from); err == nil && os.Link(file, to) == nil {
 		return nil
 	}
 	in, err := os.Open(from)
@@ -117,7 +117,7 @@ func (m *Machine) placeSent(ctx context.Context, name string, in runconfig.Input
 	if p.ReadOnly {
 		return p, nil
 	}
-	err = m.copyInput(ctx, from, p.Source)
+	err = m.copyInput(ctx, at, from, p.Source)
 	if err == nil && sent != nil {
 		err = m.host.Run(ctx, host.Command{Argv: []string{"chmod", "-R", "u+w", "--", p.Source}})
 	}

@@ -42,11 +42,6 @@ func (m *Machine) variables(ctx context.Context, a backends.Attempt, r *record, 
 		}
 		maps.Copy(env, devices)
 	}
-	if a.Config.Distributed != nil {
-		maps.Copy(env, map[string]string{
-			"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500", "WORLD_SIZE": "1", "RANK": "0", "LOCAL_RANK": "0", "NODE_RANK": "0",
-		})
-	}
 	return env, nil
 }
 
@@ -95,7 +90,7 @@ func (m *Machine) launch(ctx context.Context, a backends.Attempt, r *record, at 
 		inputs[in.Name] = in.Path
 	}
 	l := supervise.Launch{
-		Mark: mark(a.Ref()), Argv: a.Config.CommandLine(r.Interpreter, inputs), Dir: surroundings.work,
+		Mark: mark(a.Ref()), Argv: a.Config.CommandLineOf(r.FirstLine, r.Interpreter, inputs), Dir: surroundings.work,
 		Inherit: r.Form == inContainer || m.config.Environ == nil, PathPrepend: r.PathPrepend,
 		MaxDuration: time.Duration(a.Config.MaxRunDuration), Grace: grace(a), MaxLog: m.config.MaxLog,
 		Memory: int64(a.Config.Resources.Memory), CPUs: a.Config.Resources.CPUs,
@@ -110,6 +105,9 @@ func (m *Machine) launch(ctx context.Context, a backends.Attempt, r *record, at 
 		if a.Secrets[name] != "" {
 			l.Redact = append(l.Redact, a.Secrets[name])
 		}
+	}
+	if d := a.Config.Distributed; d != nil {
+		m.distribute(&l, a, r, d)
 	}
 	return l, nil
 }
