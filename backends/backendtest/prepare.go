@@ -4,7 +4,9 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -22,7 +24,10 @@ func prepareCases() []Case {
 		{"prepare/snapshot not there", snapshotNotThere},
 		{"prepare/interpreter not there", interpreterNotThere},
 		{"prepare/inputs", inputs},
+		{"prepare/inputs that are links", linkedInputs},
+		{"prepare/killed while it copies", killedWhileCopying},
 		{"prepare/input not there", inputNotThere},
+		{"prepare/a file named outputs", fileNamedOutputs},
 		{"prepare/start without it", startWithoutPrepare},
 	}
 }
@@ -68,7 +73,7 @@ func (w *world) failure(err error, outcome run.Outcome, words ...string) {
 
 func scriptNotThere(w *world) {
 	a := w.attempt("", w.script("trian.py", files{"train.py": "print(1)", "other/data.csv": "1"}))
-	w.failure(w.backend.Prepare(w.context(), a, nil), run.OutcomeScriptFailed, "trian.py", "train.py")
+	w.failure(w.backend.Prepare(w.context(), a, nil), run.OutcomeEnvironmentFailed, "trian.py", "train.py")
 }
 
 func snapshotNotThere(w *world) {
@@ -122,13 +127,82 @@ func inputs(w *world) {
 	}
 }
 
+// linkedInputs: a path that is itself a symbolic link means what it leads to,
+// and a copy of that is a copy.
+func linkedInputs(w *world) {
+	dir := w.TempDir()
+	w.must(os.Mkdir(filepath.Join(dir, "d"), 0o755))
+	links := map[string]string{"abs-dir": filepath.Join(dir, "d"), "rel-dir": "d", "abs-file": filepath.Join(dir, "f"), "rel-file": "f"}
+	for name, target := range links {
+		w.must(os.Symlink(target, filepath.Join(dir, name)))
+	}
+	for _, mode := range []string{"mount", "copy"} {
+		w.must(os.WriteFile(filepath.Join(dir, "d", "x"), []byte("x\n"), 0o644))
+		w.must(os.WriteFile(filepath.Join(dir, "f"), []byte("f\n"), 0o644))
+		command := `cat "$RUNNER_INPUT_ABS_DIR/x" "$RUNNER_INPUT_REL_DIR/x" "$RUNNER_INPUT_ABS_FILE" "$RUNNER_INPUT_REL_FILE"`
+		if mode == "copy" {
+			command += `; set -e; for f in "$RUNNER_INPUT_ABS_DIR/x" "$RUNNER_INPUT_REL_DIR/x" "$RUNNER_INPUT_ABS_FILE" "$RUNNER_INPUT_REL_FILE"; do echo changed >"$f"; done`
+		}
+		a := w.attempt(command, func(a *backends.Attempt) {
+			a.Config.Inputs = map[string]runconfig.Input{}
+			for name := range links {
+				a.Config.Inputs[name] = runconfig.Input{Path: filepath.Join(dir, name), Mode: mode}
+			}
+		})
+		ref, o := w.carryOut(a)
+		w.expect(o, run.OutcomeCompleted, 0, "")
+		if diff := cmp.Diff("x\nx\nf\nf\n", w.log(ref)); diff != "" {
+			w.Errorf("%s: %s", mode, diff)
+		}
+		w.must(w.backend.Release(w.context(), ref))
+		for name, want := range map[string]string{"d/x": "x\n", "f": "f\n"} {
+			got, err := os.ReadFile(filepath.Join(dir, name))
+			w.must(err)
+			if string(got) != want {
+				w.Errorf("%s: the user's own %s is now %q", mode, name, got)
+			}
+		}
+	}
+}
+
+// killedWhileCopying: the agent dies in the middle of a copy, and the next one
+// prepares the attempt as if nothing had been.
+func killedWhileCopying(w *world) {
+	dir := w.TempDir()
+	const count = 4000
+	for i := range count {
+		sub := filepath.Join(dir, strconv.Itoa(i%50))
+		w.must(os.MkdirAll(sub, 0o755))
+		w.must(os.WriteFile(filepath.Join(sub, strconv.Itoa(i)), []byte("content"), 0o644))
+	}
+	for _, after := range []time.Duration{10 * time.Millisecond, 40 * time.Millisecond, 80 * time.Millisecond} {
+		a := w.attempt(`find "$RUNNER_INPUT_DATA" -type f | wc -l`, func(a *backends.Attempt) {
+			a.Config.Inputs = map[string]runconfig.Input{"data": {Path: dir, Mode: "copy"}}
+		})
+		g := w.agent(a)
+		<-time.After(after)
+		g.kill()
+		ref, o := w.carryOut(a)
+		w.expect(o, run.OutcomeCompleted, 0, "")
+		if got := strings.TrimSpace(w.log(ref)); got != strconv.Itoa(count) {
+			w.Errorf("killed after %s: %s of %d files", after, got, count)
+		}
+		w.must(w.backend.Release(w.context(), ref))
+	}
+}
+
+func fileNamedOutputs(w *world) {
+	a := w.attempt("true", func(a *backends.Attempt) { a.Snapshot = w.snapshot(files{"outputs": "a file"}) })
+	w.failure(w.backend.Prepare(w.context(), a, nil), run.OutcomeEnvironmentFailed, "a file named outputs")
+}
+
 func inputNotThere(w *world) {
 	missing := filepath.Join(w.TempDir(), "missing")
 	a := w.attempt("true", func(a *backends.Attempt) {
 		a.Config.Inputs = map[string]runconfig.Input{"data": {Path: missing, Mode: "mount"}}
 	})
 	err := w.backend.Prepare(w.context(), a, nil)
-	w.failure(err, run.OutcomeScriptFailed, "data", missing)
+	w.failure(err, run.OutcomeEnvironmentFailed, "input data: "+missing+" is not there")
 }
 
 func startWithoutPrepare(w *world) {

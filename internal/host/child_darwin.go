@@ -21,3 +21,6 @@ func (h *Here) start(cmd *exec.Cmd) (*child, error) {
 	})
 	return c, nil
 }
+
+// dieWithUs is nothing that this system can do.
+func dieWithUs(*syscall.SysProcAttr) (done func()) { return func() {} }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"runtime"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -29,6 +31,15 @@ func (h *Here) start(cmd *exec.Cmd) (*child, error) {
 		}
 	})
 	return c, nil
+}
+
+// dieWithUs has a command that is started next killed when this process ends.
+// The kernel looks at the thread that started it, so that is kept until the
+// result is called.
+func dieWithUs(attr *syscall.SysProcAttr) (done func()) {
+	runtime.LockOSThread()
+	attr.Pdeathsig = syscall.SIGKILL
+	return runtime.UnlockOSThread
 }
 
 // waitPolled takes the exit status once there is one, or gives up when the

@@ -67,6 +67,9 @@ type Command struct {
 	Stdin  io.Reader
 	Stdout io.Writer
 	Stderr io.Writer
+	// DiesWithUs has the command killed when this process is, where that can be
+	// had: on this computer, with Linux. Else it may go on.
+	DiesWithUs bool
 }
 
 // Platform is what kind of machine a host is.

@@ -41,6 +41,9 @@ func (h *Here) Run(ctx context.Context, c Command) error {
 	}
 	cmd.WaitDelay = pipeGrace
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if c.DiesWithUs {
+		defer dieWithUs(cmd.SysProcAttr)()
+	}
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", c.Argv[0], err)
 	}
