@@ -32,8 +32,18 @@ func (r *Resolved) Activate(prefix string) Activation {
 		}
 		return inVenv(imagePrefix)
 	default:
-		return Activation{Interpreter: r.Interpreter}
+		return asItIs(r.Interpreter)
 	}
+}
+
+// asItIs is an interpreter that somebody else put there. A command that says
+// "python" means that one, so its directory goes first.
+func asItIs(interpreter string) Activation {
+	a := Activation{Interpreter: interpreter}
+	if path.IsAbs(interpreter) {
+		a.PathPrepend = []string{path.Dir(interpreter)}
+	}
+	return a
 }
 
 func inVenv(prefix string) Activation {

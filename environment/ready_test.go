@@ -50,9 +50,12 @@ func TestActivate(t *testing.T) {
 		spec *environment.Spec
 		want environment.Activation
 	}{
-		"nothing":     {nil, environment.Activation{Interpreter: "python3"}},
-		"interpreter": {&environment.Spec{Python: &environment.Python{UserManaged: true, InterpreterPath: "/py"}}, environment.Activation{Interpreter: "/py"}},
-		"image":       {&environment.Spec{Docker: docker}, environment.Activation{Interpreter: "python3"}},
+		"nothing": {nil, environment.Activation{Interpreter: "python3"}},
+		"interpreter": {&environment.Spec{Python: &environment.Python{UserManaged: true, InterpreterPath: "/opt/my/bin/py"}}, environment.Activation{
+			Interpreter: "/opt/my/bin/py", PathPrepend: []string{"/opt/my/bin"},
+		}},
+		"interpreter by name": {&environment.Spec{Python: &environment.Python{UserManaged: true, InterpreterPath: "py"}}, environment.Activation{Interpreter: "py"}},
+		"image":               {&environment.Spec{Docker: docker}, environment.Activation{Interpreter: "python3"}},
 		"venv": {&environment.Spec{Python: python}, environment.Activation{
 			Interpreter: "/e/bin/python", PathPrepend: []string{"/e/bin"},
 			Env: map[string]string{"VIRTUAL_ENV": "/e", "PYTHONNOUSERSITE": "1"},

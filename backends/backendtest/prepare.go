@@ -23,6 +23,7 @@ func prepareCases() []Case {
 		{"prepare/script not there", scriptNotThere},
 		{"prepare/snapshot not there", snapshotNotThere},
 		{"prepare/interpreter not there", interpreterNotThere},
+		{"prepare/interpreter in PATH", interpreterInPath},
 		{"prepare/inputs", inputs},
 		{"prepare/inputs that are links", linkedInputs},
 		{"prepare/killed while it copies", killedWhileCopying},
@@ -83,17 +84,26 @@ func snapshotNotThere(w *world) {
 	}
 }
 
-// interpreterNotThere may come out in Prepare, in Start or at the end.
-func interpreterNotThere(w *world) {
-	a := w.attempt("", w.script("train.py", files{"train.py": "print(1)"}), func(a *backends.Attempt) {
+// existing is an environment with an interpreter as it is, in the target's form.
+func (w *world) existing(interpreter string) func(*backends.Attempt) {
+	return func(a *backends.Attempt) {
 		e := environment.Resolved{Kind: environment.Existing, Digest: "sha256:" + strings.Repeat("0", 64)}
 		if a.Environment != nil {
 			e = *a.Environment
 		}
-		e.Interpreter = "/nowhere/bin/python3"
+		e.Interpreter = interpreter
 		a.Environment = &e
-	})
+	}
+}
+
+// interpreterNotThere comes out in Prepare, but where only a container could
+// tell: then in Start or at the end.
+func interpreterNotThere(w *world) {
+	a := w.attempt("", w.script("train.py", files{"train.py": "print(1)"}), w.existing("/nowhere/bin/python3"))
 	err := w.backend.Prepare(w.context(), a, nil)
+	if err == nil && a.Environment.Kind == environment.Existing {
+		w.Fatal("Prepare did not see it")
+	}
 	if err == nil {
 		_, err = w.backend.Start(w.context(), a)
 	}
@@ -103,6 +113,26 @@ func interpreterNotThere(w *world) {
 	}
 	if o := w.ended(a.Ref()); o.Outcome != run.OutcomeEnvironmentFailed || !strings.Contains(o.Reason, "/nowhere/bin/python3") {
 		w.Errorf("seen: %s", describe(o))
+	}
+}
+
+// interpreterInPath: the interpreter that the environment names by its whole
+// path is the one that a command means.
+func interpreterInPath(w *world) {
+	dir := "/usr/bin"
+	if w.target.Environment == nil || w.target.Environment.Kind == environment.Existing {
+		var err error
+		dir, err = os.MkdirTemp("", "interpreter") // not in TempDir, where only we may look
+		w.must(err)
+		w.Cleanup(func() { w.must(os.RemoveAll(dir)) })
+		w.must(os.Chmod(dir, 0o755))
+		w.must(os.WriteFile(filepath.Join(dir, "python3"), []byte("#!/bin/sh\necho mine\n"), 0o755))
+	}
+	a := w.attempt(`echo "${PATH%%:*}"; python3 -c 'print("mine")'`, w.existing(filepath.Join(dir, "python3")))
+	ref, o := w.carryOut(a)
+	w.expect(o, run.OutcomeCompleted, 0, "")
+	if diff := cmp.Diff(dir+"\nmine\n", w.log(ref)); diff != "" {
+		w.Error(diff)
 	}
 }
 
@@ -202,7 +232,7 @@ func inputNotThere(w *world) {
 		a.Config.Inputs = map[string]runconfig.Input{"data": {Path: missing, Mode: "mount"}}
 	})
 	err := w.backend.Prepare(w.context(), a, nil)
-	w.failure(err, run.OutcomeEnvironmentFailed, "input data: "+missing+" is not there")
+	w.failure(err, run.OutcomeEnvironmentFailed, "input data: ", missing)
 }
 
 func startWithoutPrepare(w *world) {

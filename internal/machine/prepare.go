@@ -200,7 +200,7 @@ func (m *Machine) ensure(ctx context.Context, a backends.Attempt, at place, r *r
 		return err
 	}
 	r.Image, r.Interpreter, r.PathPrepend, r.Env = made.Image, made.Interpreter, made.PathPrepend, made.Env
-	return nil
+	return m.checkInterpreter(ctx, a, r)
 }
 
 // status of the attempt's supervisor.

@@ -19,6 +19,9 @@ import (
 // labelEnvironment is on the images that are made: the environment's digest.
 const labelEnvironment = "dev.runner.environment"
 
+// labelKind is on them, too: the environment's kind.
+const labelKind = labelEnvironment + ".kind"
+
 // proxies are build arguments that every builder knows without being told.
 var proxies = []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"}
 
@@ -43,7 +46,7 @@ func (p *Provisioner) engine(ctx context.Context) (*container.Engine, error) {
 }
 
 func (p *Provisioner) planImage(ctx context.Context, r *environment.Resolved, auths map[string]*container.Auth) (imagePlan, error) {
-	labels := map[string]string{labelEnvironment: r.Digest, container.LabelHome: p.Home}
+	labels := map[string]string{labelEnvironment: r.Digest, labelKind: string(r.Kind), container.LabelHome: p.Home}
 	if r.Kind == environment.Dockerfile {
 		return imagePlan{reference: r.Tag(), build: &container.BuildRequest{
 			Tag: r.Tag(), Dockerfile: []byte(r.Dockerfile), Labels: labels, Auths: auths,

@@ -124,8 +124,12 @@ func (p *Provisioner) listImages(ctx context.Context) ([]Info, error) {
 		if len(i.Tags) == 0 {
 			continue
 		}
+		kind := environment.Kind(i.Labels[labelKind])
+		if kind == "" {
+			kind = environment.ImageBuild // made before images said it
+		}
 		all = append(all, Info{
-			Digest: i.Labels[labelEnvironment], Kind: environment.ImageBuild, Image: i.Tags[0], Bytes: i.Size, MadeAt: i.Created, UsedAt: i.LastUsed,
+			Digest: i.Labels[labelEnvironment], Kind: kind, Image: i.Tags[0], Bytes: i.Size, MadeAt: i.Created, UsedAt: i.LastUsed,
 		})
 	}
 	return all, nil

@@ -233,7 +233,7 @@ func TestImageWithPython(t *testing.T) {
 		t.Errorf("again: %+v, %v, %d requests", again, err, index.Requests()-before)
 	}
 	list, err := b.List(t.Context())
-	if err != nil || len(list) != 1 || list[0].Digest != r.Digest || list[0].Bytes == 0 {
+	if err != nil || len(list) != 1 || list[0].Digest != r.Digest || list[0].Kind != environment.ImageBuild || list[0].Bytes == 0 {
 		t.Errorf("list %+v, %v", list, err)
 	}
 	wrong := resolve(t, environment.Spec{Docker: &environment.Docker{Image: "cpu"}, Python: &environment.Python{Pip: []string{"runner-no-such-package"}}}, b.store)
@@ -269,6 +269,10 @@ func TestDockerfile(t *testing.T) {
 	}
 	if got := b.run(t, made.Image, "cat", "/said"); got != "from the context" {
 		t.Errorf("it says %q", got)
+	}
+	list, err := b.List(t.Context())
+	if err != nil || len(list) != 1 || list[0].Digest != r.Digest || list[0].Kind != environment.Dockerfile {
+		t.Errorf("list %+v, %v", list, err)
 	}
 	bad := resolve(t, environment.Spec{Docker: &environment.Docker{Dockerfile: filepath.Join(dir, "bad")}}, b.store)
 	_, err = b.Ensure(t.Context(), bad, "", nil, nil)
