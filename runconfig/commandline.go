@@ -1,7 +1,9 @@
 package runconfig
 
 import (
+	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"al.essio.dev/pkg/shellescape"
@@ -12,8 +14,8 @@ import (
 // a shell to change. interpreter is the environment's Python; inputs are the
 // paths of the inputs on the target, by name.
 //
-// A Python script runs under interpreter. A shell script (.sh) runs under
-// /bin/sh, and any other file is executed as it is, by its own first line.
+// A Python script runs under interpreter, any other file by its own first line;
+// CommandLineOf is for whoever has seen that.
 // A command is given to /bin/sh, with ${{inputs.NAME}} replaced by the path,
 // quoted for the place where it stands; arguments are the shell's "$@", and are
 // appended to a command that does not mention them itself.
@@ -25,24 +27,92 @@ func (c *ScriptRunConfig) CommandLine(interpreter string, inputs map[string]stri
 		}
 		return append([]string{"/bin/sh", "-c", substitute(command, inputs), "sh"}, c.Arguments...)
 	}
+	script := c.scriptPath()
+	if c.IsPython() {
+		return append([]string{interpreter, script}, c.Arguments...)
+	}
+	if !strings.HasPrefix(script, "./") {
+		script = "./" + script
+	}
+	// Through the shell, which also runs files without a first line.
+	return append([]string{"/bin/sh", "-c", `exec "$0" "$@"`, script}, c.Arguments...)
+}
+
+// CommandLineOf is CommandLine for a script whose file was seen, executable or
+// not: firstLine is what FirstLine says of it. A shell script (.sh) without one
+// runs under /bin/sh.
+func (c *ScriptRunConfig) CommandLineOf(firstLine []string, interpreter string, inputs map[string]string) []string {
+	line := firstLine
+	switch {
+	case c.Script == "" || c.IsPython():
+		return c.CommandLine(interpreter, inputs)
+	case len(firstLine) > 0:
+	case c.isShell():
+		line = []string{"/bin/sh"}
+	default:
+		return c.CommandLine(interpreter, inputs)
+	}
+	return append(append(slices.Clone(line), c.scriptPath()), c.Arguments...)
+}
+
+// scriptPath is the script as no program takes it for an option.
+func (c *ScriptRunConfig) scriptPath() string {
 	script := path.Clean(c.Script)
 	if strings.HasPrefix(script, "-") {
-		script = "./" + script // no program takes it for an option
+		return "./" + script
 	}
-	var line []string
-	switch strings.ToLower(path.Ext(script)) {
-	case ".py", ".pyc", ".pyz", ".pyw":
-		line = []string{interpreter, script}
-	case ".sh":
-		line = []string{"/bin/sh", script}
+	return script
+}
+
+func (c *ScriptRunConfig) extension() string { return strings.ToLower(path.Ext(c.Script)) }
+
+// IsPython reports whether the script runs under the environment's Python.
+func (c *ScriptRunConfig) IsPython() bool {
+	return c.Script != "" && slices.Contains([]string{".py", ".pyc", ".pyz", ".pyw"}, c.extension())
+}
+
+func (c *ScriptRunConfig) isShell() bool { return c.extension() == ".sh" }
+
+// CheckScript says that nothing can run a script's file, with a hint, or
+// nothing. firstLine is what FirstLine says of it.
+func (c *ScriptRunConfig) CheckScript(firstLine []string, executable bool) (wrong, hint string) {
+	switch {
+	case c.Script == "", c.IsPython(), c.isShell(), len(firstLine) > 0:
+		return "", ""
+	case c.extension() == ".ipynb":
+		plain := strings.TrimSuffix(c.Script, path.Ext(c.Script)) + ".py"
+		return fmt.Sprintf("the script %s is a notebook, not a program", c.Script),
+			fmt.Sprintf("convert it with %s and run %s", shellescape.QuoteCommand([]string{"jupyter", "nbconvert", "--to", "script", c.Script}), plain)
+	case executable:
+		return "", ""
 	default:
-		if !strings.HasPrefix(script, "./") {
-			script = "./" + script
-		}
-		// Through the shell, which also runs files without a first line.
-		line = []string{"/bin/sh", "-c", `exec "$0" "$@"`, script}
+		return fmt.Sprintf("nothing says what runs the script %s: it is not executable and has no first line like #!/usr/bin/env bash", c.Script),
+			"give it a first line, make it executable with chmod +x, or write command: PROGRAM " + shellescape.Quote(c.Script)
 	}
-	return append(line, c.Arguments...)
+}
+
+// MaxFirstLine is how much of a file FirstLine looks at, in bytes.
+const MaxFirstLine = 4096
+
+// FirstLine is what a file's first line says runs it, from the beginning of the
+// file: the program and, as the kernel has it, all that follows as one argument.
+// Nil: it is not a line like #!/bin/sh. A carriage return at its end, as Windows
+// writes it, does not count.
+func FirstLine(head []byte) []string {
+	text, ok := strings.CutPrefix(string(head[:min(len(head), MaxFirstLine)]), "#!")
+	if !ok {
+		return nil
+	}
+	text, _, _ = strings.Cut(text, "\n")
+	text, _, _ = strings.Cut(text, "\x00")
+	program, argument, _ := strings.Cut(strings.ReplaceAll(strings.Trim(text, " \t\r"), "\t", " "), " ")
+	if program == "" {
+		return nil
+	}
+	if argument = strings.Trim(argument, " "); argument != "" {
+		return []string{program, argument}
+	}
+	return []string{program}
 }
 
 // expression is one ${{...}} in a command.

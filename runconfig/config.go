@@ -96,7 +96,12 @@ const (
 	LowPriority VMPriority = "lowpriority"
 )
 
-// Distributed says how a run's processes find each other.
+// Distributed says how a run's processes find each other. On one machine all
+// of them are started by us (those of mpi by mpirun, which the environment must
+// have), with MASTER_ADDR, MASTER_PORT, WORLD_SIZE, RANK, LOCAL_RANK,
+// LOCAL_WORLD_SIZE and NODE_RANK, and TF_CONFIG for tensorflow. Every process
+// sees all GPUs of its node and picks the one of its LOCAL_RANK. The first that
+// fails ends the others.
 type Distributed struct {
 	// Framework is pytorch, mpi or tensorflow.
 	Framework string `json:"framework,omitempty" jsonschema:"required,enum=pytorch,enum=mpi,enum=tensorflow" yaml:"framework,omitempty"`
@@ -105,13 +110,16 @@ type Distributed struct {
 	ProcessesPerNode int `json:"processes_per_node,omitempty" jsonschema:"minimum=1" yaml:"processes_per_node,omitempty"`
 }
 
-// Input is data the script reads. Mode is "mount" (read-only, where it lies)
-// or "copy".
+// Input is data the script reads. Mode is "mount" (where it lies: a container
+// sees it read-only; a plain process is given the path of the data itself and
+// could change it, which nothing prevents without privileges) or "copy" (the
+// script's own, which it may change).
 type Input struct {
 	// Path of a file or directory, relative to the spec; or an azblob:// or
 	// https:// address.
 	Path string `json:"path,omitempty" jsonschema:"required" yaml:"path,omitempty"`
-	// Mode is mount (read-only, where it lies) or copy. Default mount.
+	// Mode is mount (where it lies; read-only in a container, but a plain
+	// process can write to it) or copy (the script's own). Default mount.
 	Mode string `json:"mode,omitempty" jsonschema:"enum=mount,enum=copy" yaml:"mode,omitempty"`
 }
 

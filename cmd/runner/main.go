@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"github.com/runnerml/runner/internal/onhost"
+	"github.com/runnerml/runner/internal/ranks"
 	"github.com/runnerml/runner/internal/supervise"
 )
 
@@ -16,6 +17,9 @@ func main() {
 	}
 	if len(os.Args) > 1 && os.Args[1] == "onhost" {
 		os.Exit(onhost.Main(os.Args[2:], os.Stdin, os.Stdout))
+	}
+	if len(os.Args) > 1 && os.Args[1] == "ranks" {
+		os.Exit(ranks.Main(os.Args[2:]))
 	}
 	os.Exit(execute(os.Args[1:], newCLI(startEngine)))
 }

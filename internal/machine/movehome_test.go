@@ -44,8 +44,11 @@ var wantHome = map[string]string{
 	"outputs/model": "m", "outputs/deep/er": "d", "outputs/in": "-> deep/er", "logs/train.log": "t",
 	"logs/std_log.txt": "ours", "logs/std_log.script.txt": "the script's too", "logs/2.std_log.script.txt": "the script's",
 	"logs/environment_log.txt": "pip said",
-	"logs/not_collected.txt":   "\"outputs/out\" is a link that leads out, to \"/etc\"\n\"logs/out\" is a link that leads out, to \"../source.py\"\n",
+	"logs/not_collected.txt":   "\"outputs/out\" is a link that leads out, to \"/etc\"\n\"logs/out\" is a link that leads out, to \"../source.py\"\n" + leftThere,
 }
+
+// leftThere is what the script left outside.
+const leftThere = "\"model.pt\" is outside outputs/ and logs/\n"
 
 func contents(t *testing.T, home *artifact.Directory) map[string]string {
 	t.Helper()
@@ -113,12 +116,12 @@ func TestMoveHomeCut(t *testing.T) {
 						home = artifact.OpenDirectory(filepath.Join(t.TempDir(), "home"))
 					}
 					c := &cutting{Directory: home, left: n, after: after}
-					err := moveHome(t.Context(), at, c, c)
+					err := moveHome(t.Context(), at, c, c, leftThere)
 					if n <= 2 != errors.Is(err, errCut) {
 						t.Fatalf("cut at call %d: %v", n, err)
 					}
 					for range 2 {
-						if err := moveHome(t.Context(), at, home, home); err != nil {
+						if err := moveHome(t.Context(), at, home, home, leftThere); err != nil {
 							t.Fatal(err)
 						}
 						if diff := cmp.Diff(wantHome, contents(t, home)); diff != "" {
@@ -163,7 +166,7 @@ func TestMoveHomeBetween(t *testing.T) {
 				t.Fatal(err)
 			}
 			home := artifact.OpenDirectory(string(at))
-			if err := moveHome(t.Context(), at, home, home); err != nil {
+			if err := moveHome(t.Context(), at, home, home, leftThere); err != nil {
 				t.Fatal(err)
 			}
 			got := contents(t, home)

@@ -46,7 +46,7 @@ func readFirstLine(c *runconfig.ScriptRunConfig, f opened) ([]string, error) {
 	const anybodys = 0o111
 	line := runconfig.FirstLine(head)
 	if wrong, hint := c.CheckScript(line, info.Mode()&anybodys != 0); wrong != "" {
-		return nil, &backends.Failure{Outcome: run.OutcomeScriptFailed, Err: errors.New(wrong), Hint: hint}
+		return nil, &backends.Failure{Outcome: run.OutcomeEnvironmentFailed, Err: errors.New(wrong), Hint: hint}
 	}
 	return line, nil
 }

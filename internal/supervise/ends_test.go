@@ -45,6 +45,23 @@ func TestEnds(t *testing.T) {
 			want:   supervise.Status{Cause: supervise.TimedOut, ExitCode: 137, Signal: "SIGKILL", Message: "its time is over: 100ms"}, log: "on\n",
 		},
 		{
+			name: "with what it needs there", script: "echo on", change: func(l *supervise.Launch) {
+				l.Needs = []supervise.Need{{Program: "sh"}, {Program: "/bin/sh"}}
+			}, want: supervise.Status{Cause: supervise.Exited}, log: "on\n",
+		},
+		{
+			name: "never started: something it needs is not there", script: "echo on", change: func(l *supervise.Launch) {
+				l.Env = []string{"PATH=/nowhere"}
+				l.Needs = []supervise.Need{{Program: "/bin/sh"}, {Program: "mpirun", Hint: "apt install it"}}
+			},
+			want: supervise.Status{Cause: supervise.NotStarted, ExitCode: 127, Message: "mpirun: no such program in PATH (/nowhere)\nhint: apt install it"},
+		},
+		{
+			name: "never started: a program that it is to start is not there", script: "echo on", change: func(l *supervise.Launch) {
+				l.Needs = []supervise.Need{{Program: "/no/such/program"}}
+			}, want: supervise.Status{Cause: supervise.NotStarted, ExitCode: 127, Message: "/no/such/program: no such program"},
+		},
+		{
 			name: "never started: no such program", change: func(l *supervise.Launch) { l.Argv = []string{"/no/such/program"} },
 			want: supervise.Status{Cause: supervise.NotStarted, ExitCode: 127, Message: "/no/such/program: no such program"},
 		},

@@ -107,6 +107,40 @@ func findProgram(name, dir string, env []string) (string, error) {
 	return "", &startError{codeNotFound, fmt.Sprintf("%s: no such program in PATH (%s)", name, path)}
 }
 
+// lookForNeeds says which needed program is not there.
+func (l Launch) lookForNeeds(env []string) error {
+	for _, n := range l.Needs {
+		file, err := findProgram(n.Program, l.Dir, env)
+		if err == nil && strings.Contains(file, "/") {
+			err = checkProgram(file, l.Dir)
+		}
+		var missing *startError
+		if errors.As(err, &missing) && n.Hint != "" {
+			return &startError{missing.code, missing.message + "\nhint: " + n.Hint}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkProgram says what is wrong with a file that is to be run later.
+func checkProgram(file, dir string) error {
+	full := file
+	if !filepath.IsAbs(full) {
+		full = filepath.Join(dir, file)
+	}
+	info, err := os.Stat(full)
+	switch {
+	case err != nil:
+		return explain(syscall.ENOENT, file, dir)
+	case info.IsDir() || info.Mode()&0o111 == 0:
+		return explain(syscall.EACCES, file, dir)
+	}
+	return nil
+}
+
 // explain turns the system's word for a failed start into ours.
 func explain(err error, file, dir string) *startError {
 	full := file

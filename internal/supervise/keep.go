@@ -167,6 +167,9 @@ func (s *supervisor) startProcess(output *os.File) *startError {
 	if err == nil {
 		err = checkDir(s.launch.Dir)
 	}
+	if err == nil {
+		err = s.launch.lookForNeeds(env)
+	}
 	if errors.As(err, &as) {
 		return as
 	}

@@ -20,6 +20,12 @@ type Launch struct {
 	Dir     string `json:"dir"`
 	// PathPrepend are directories put in front of PATH.
 	PathPrepend []string `json:"path_prepend,omitempty"`
+	// Needs are programs that must be in PATH, besides Argv's, or the process
+	// is not started.
+	Needs []Need `json:"needs,omitempty"`
+	// PassesOn: the process passes signals on to those it started, each once.
+	// It alone is told to end; when grace is over, all are killed as ever.
+	PassesOn bool `json:"passes_on,omitempty"`
 	// MaxDuration of the process; zero: no limit.
 	MaxDuration time.Duration `json:"max_duration,omitempty"`
 	// Grace between SIGTERM and SIGKILL when MaxDuration is over.
@@ -32,6 +38,13 @@ type Launch struct {
 	MaxLog int64 `json:"max_log,omitempty"`
 	// Redact are secret values that are replaced by *** in the log.
 	Redact []string `json:"redact,omitempty"`
+}
+
+// Need is a program that is looked for before the process is started.
+type Need struct {
+	Program string `json:"program"`
+	// Hint is what a person can do when it is not there; may be empty.
+	Hint string `json:"hint,omitempty"`
 }
 
 // DefaultMaxLog is how much of an attempt's output is kept: 10 GiB.

@@ -33,6 +33,24 @@ func newRedactor(values []string) *redactor {
 	return &r
 }
 
+// Filter replaces secret values in a stream that is not a supervisor's own.
+type Filter struct{ redactor }
+
+// NewFilter gives nil when there is nothing to hide.
+func NewFilter(values []string) *Filter {
+	if r := newRedactor(values); r != nil {
+		return &Filter{*r}
+	}
+	return nil
+}
+
+// Next gives what may be written now that p came. The result is valid until the
+// next call.
+func (f *Filter) Next(p []byte) []byte { return f.filter(p) }
+
+// Rest gives what was held back, at the end.
+func (f *Filter) Rest() []byte { return f.flush() }
+
 // filter gives what may be written now. The result is valid until the next call.
 func (r *redactor) filter(p []byte) []byte {
 	in := p

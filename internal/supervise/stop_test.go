@@ -53,6 +53,23 @@ func TestStop(t *testing.T) {
 			}
 		})
 	}
+	t.Run("is passed on by one who says so", func(t *testing.T) {
+		b := newBench(t)
+		l := b.sh(`trap 'kill -TERM $child; wait $child; exit 7' TERM; sh -c 'trap "echo once" TERM; echo on; while :; do read x </dev/null; sleep 0.01; done' & child=$!; ` +
+			`while :; do wait $child; done`)
+		l.PassesOn = true
+		b.start(l)
+		b.said("on")
+		if err := b.Stop(t.Context(), b.dir, 300*time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+		if s := b.wait(); s.Cause != supervise.Stopped || s.ExitCode != 137 {
+			t.Errorf("ended %+v", s)
+		}
+		if got := b.log(); got != "on\nonce\n" {
+			t.Errorf("said %q", got)
+		}
+	})
 	t.Run("a shorter grace counts", func(t *testing.T) {
 		b := newBench(t)
 		b.start(b.sh("trap '' TERM; echo on" + loop))

@@ -133,6 +133,11 @@ func (s *supervisor) end(cause Cause, grace time.Duration, message string) {
 
 // askAll tells all of it to end. What is stopped could not hear that.
 func (s *supervisor) askAll() {
+	if s.launch.PassesOn {
+		_ = unix.Kill(s.pid, unix.SIGTERM) // not reaped yet
+		_ = unix.Kill(s.pid, unix.SIGCONT)
+		return
+	}
 	s.signalAll(unix.SIGTERM)
 	s.signalAll(unix.SIGCONT)
 }

@@ -77,6 +77,26 @@ func (l *Launch) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
+type wireNeed struct {
+	Program text   `json:"program"`
+	Hint    string `json:"hint,omitempty"`
+}
+
+// MarshalJSON keeps every byte of the program's path.
+func (n Need) MarshalJSON() ([]byte, error) {
+	return json.Marshal(wireNeed{text(n.Program), n.Hint})
+}
+
+// UnmarshalJSON is the inverse of MarshalJSON.
+func (n *Need) UnmarshalJSON(data []byte) error {
+	var w wireNeed
+	if err := json.Unmarshal(data, &w); err != nil {
+		return err
+	}
+	*n = Need{Program: string(w.Program), Hint: w.Hint}
+	return nil
+}
+
 func texts(list []string) []text {
 	out := make([]text, len(list))
 	for i, s := range list {

@@ -1,0 +1,23 @@
+package ranks
+
+import (
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// childAttr: a group of its own.
+func childAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+
+func signalName(sig syscall.Signal) string {
+	if name := unix.SignalName(sig); name != "" {
+		return name
+	}
+	return sig.String()
+}
+
+// dieBy does nothing here: the exit code says it.
+func dieBy(syscall.Signal) {}
+
+// dup makes to a copy of from.
+func dup(from, to int) error { return unix.Dup2(from, to) }
