@@ -230,7 +230,7 @@ func (f *requirementFiles) addText(ctx context.Context, name, dir, content strin
 				path = filepath.Join(dir, path)
 			}
 			if err := f.addFile(ctx, path, constraint || line.kind == constraintLine); err != nil {
-				return fmt.Errorf("%s: line %d: %w", name, line.number, err)
+				return fmt.Errorf("%s: line %d: %w", name, line.number, missingFile("requirements file", path, line.text, err))
 			}
 		default:
 			if constraint {

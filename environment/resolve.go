@@ -87,11 +87,12 @@ func (r *Resolved) readPython(ctx context.Context, p *Python, dir string) error 
 	r.PythonVersion = p.Version
 	var files requirementFiles
 	if p.Requirements != "" {
-		if err := files.addFile(ctx, within(dir, p.Requirements), false); err != nil {
-			return err
+		path := within(dir, p.Requirements)
+		if err := files.addFile(ctx, path, false); err != nil {
+			return inField("python.requirements", missingFile("requirements file", path, inside(dir, p.Requirements), err))
 		}
 	} else if err := files.addText(ctx, "pip", dir, strings.Join(p.Pip, "\n"), false); err != nil {
-		return err
+		return inField("python.pip", err)
 	}
 	r.Requirements, r.Constraints = text(files.requirements), text(files.constraints)
 	if p.Conda == nil {
@@ -106,7 +107,7 @@ func (r *Resolved) readConda(ctx context.Context, c *Conda, dir string) error {
 		path := within(dir, c.File)
 		data, err := readLimited(path, yamlpos.MaxSize)
 		if err != nil {
-			return fmt.Errorf("read conda environment: %w", err)
+			return inField("python.conda", missingFile("conda file", path, inside(dir, c.File), fmt.Errorf("read conda environment: %w", err)))
 		}
 		document, err := yamlpos.Parse(path, data)
 		if err != nil {
@@ -129,7 +130,7 @@ func (r *Resolved) readConda(ctx context.Context, c *Conda, dir string) error {
 	}
 	var files requirementFiles
 	if err := files.addText(ctx, "conda's pip list", dir, strings.Join(conda.Pip, "\n"), false); err != nil {
-		return err
+		return inField("python.conda", err)
 	}
 	r.Constraints = text(files.constraints)
 	conda.Pip = files.requirements
@@ -150,7 +151,7 @@ func (r *Resolved) readDocker(ctx context.Context, dir string, picture Picture) 
 	if d.Image != "" && !builtinImage(d.Image) {
 		named, err := reference.ParseNormalizedNamed(d.Image)
 		if err != nil {
-			return fmt.Errorf("image reference %q: %w", d.Image, err)
+			return inField("docker.image", fmt.Errorf("image reference %q: %w", d.Image, err))
 		}
 		d.Image = reference.FamiliarString(reference.TagNameOnly(named))
 	}
@@ -160,7 +161,7 @@ func (r *Resolved) readDocker(ctx context.Context, dir string, picture Picture) 
 	path := within(dir, d.Dockerfile)
 	data, err := readLimited(path, yamlpos.MaxSize)
 	if err != nil {
-		return fmt.Errorf("read Dockerfile: %w", err)
+		return inField("docker.dockerfile", missingFile("Dockerfile", path, inside(dir, d.Dockerfile), fmt.Errorf("read Dockerfile: %w", err)))
 	}
 	if picture == nil {
 		return errors.New("a Dockerfile's directory cannot be pictured here")
@@ -217,6 +218,14 @@ func (r *Resolved) Tag() string { return imageTag(r.Digest) }
 func imageTag(digest string) string {
 	hexadecimal := strings.TrimPrefix(digest, "sha256:")
 	return "runner/env:" + hexadecimal[:min(16, len(hexadecimal))]
+}
+
+// inside is path as one names it who is in dir.
+func inside(dir, path string) string {
+	if rest, err := filepath.Rel(dir, path); err == nil && filepath.IsAbs(path) && filepath.IsLocal(rest) {
+		return rest
+	}
+	return path
 }
 
 func within(dir, path string) string {

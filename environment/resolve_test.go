@@ -104,14 +104,14 @@ func TestResolveRefuses(t *testing.T) {
 		spec *environment.Spec
 		want string
 	}{
-		"missing requirements": {python(environment.Python{Requirements: "nosuch.txt"}), "read requirements: no such file or directory: "},
-		"missing include":      {python(environment.Python{Requirements: "broken.txt"}), "broken.txt: line 2: read requirements: no such file"},
+		"missing requirements": {python(environment.Python{Requirements: "nosuch.txt"}), "requirements file nosuch.txt does not exist"},
+		"missing include":      {python(environment.Python{Requirements: "broken.txt"}), "broken.txt: line 2: requirements file nosuch.txt does not exist"},
 		"a cycle":              {python(environment.Python{Requirements: "cycle.txt"}), "cycle.txt includes itself"},
 		"a local path":         {python(environment.Python{Requirements: "local.txt"}), `local.txt: line 1: "." is a path on this machine`},
 		"a directory":          {python(environment.Python{Requirements: "sub"}), "is a directory"},
 		"wrong conda":          {python(environment.Python{Conda: &environment.Conda{File: "wrong.yml"}}), "unknown field \"dependencys\""},
 		"invalid spec":         {python(environment.Python{Version: "three"}), `"three" is no Python version`},
-		"missing Dockerfile":   {&environment.Spec{Docker: &environment.Docker{Dockerfile: "nosuch"}}, "read Dockerfile: no such file or directory"},
+		"missing Dockerfile":   {&environment.Spec{Docker: &environment.Docker{Dockerfile: "nosuch"}}, "Dockerfile nosuch does not exist"},
 		"failing picture":      {&environment.Spec{Docker: &environment.Docker{Dockerfile: "Dockerfile"}}, "picture the Dockerfile's directory: too large"},
 	}
 	failing := func(context.Context, string) (string, error) { return "", errors.New("too large") }

@@ -25,6 +25,16 @@ type SpecError = yamlpos.Error
 // there. Relative paths are relative to the file. What is wrong in the spec is
 // a *SpecError; a file that cannot be read is another error.
 func Load(path string, sets []string) (*ScriptRunConfig, error) {
+	p, err := Open(path, sets)
+	if err != nil {
+		return nil, err
+	}
+	return p.Config, yamlpos.ErrorOf(p.Missing)
+}
+
+// Open is Load for who wants to know where the fields stand. What a complete
+// spec names and is not there is no error but in Missing.
+func Open(path string, sets []string) (*Placed, error) {
 	data, err := readSpec(path)
 	if err != nil {
 		return nil, err
@@ -36,13 +46,22 @@ func Load(path string, sets []string) (*ScriptRunConfig, error) {
 // directory is what relative paths are relative to. It does not look whether
 // the source directory and the script are there.
 func Parse(file string, data []byte, sets []string) (*ScriptRunConfig, error) {
+	p, err := ParsePlaced(file, data, sets)
+	if err != nil {
+		return nil, err
+	}
+	return p.Config, nil
+}
+
+// ParsePlaced is Parse for who wants to know where the fields stand.
+func ParsePlaced(file string, data []byte, sets []string) (*Placed, error) {
 	return parse(file, data, sets, nil)
 }
 
 // look reports files that a complete spec names and that are not there.
 type look func(*ScriptRunConfig) []Problem
 
-func parse(file string, data []byte, sets []string, find look) (*ScriptRunConfig, error) {
+func parse(file string, data []byte, sets []string, find look) (*Placed, error) {
 	document, err := yamlpos.Parse(file, data)
 	if err != nil {
 		return nil, err
@@ -59,6 +78,15 @@ func parse(file string, data []byte, sets []string, find look) (*ScriptRunConfig
 // script must then lie in. Relative paths in assignments are relative to the
 // working directory.
 func FromScript(path string, sets []string) (*ScriptRunConfig, error) {
+	p, err := OpenScript(path, sets)
+	if err != nil {
+		return nil, err
+	}
+	return p.Config, nil
+}
+
+// OpenScript is FromScript for who wants to know where the fields stand.
+func OpenScript(path string, sets []string) (*Placed, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("script %s: %w", path, withoutPath(err))
@@ -75,12 +103,12 @@ func FromScript(path string, sets []string) (*ScriptRunConfig, error) {
 		return nil, fmt.Errorf("working directory: %w", err)
 	}
 	c := &ScriptRunConfig{Script: filepath.Base(absolute), SourceDirectory: filepath.Dir(absolute)}
-	c, err = build(yamlpos.Empty(""), c, sets, here, nil)
+	placed, err := build(yamlpos.Empty(""), c, sets, here, nil)
 	if err != nil {
 		return nil, err
 	}
 	if c.SourceDirectory == filepath.Dir(absolute) || c.Script != filepath.Base(absolute) {
-		return c, nil
+		return placed, nil
 	}
 	inside, err := filepath.Rel(c.SourceDirectory, absolute)
 	if err != nil || !filepath.IsLocal(inside) {
@@ -91,11 +119,11 @@ func FromScript(path string, sets []string) (*ScriptRunConfig, error) {
 		}}}
 	}
 	c.Script = filepath.ToSlash(inside)
-	return c, nil
+	return placed, nil
 }
 
 // build applies assignments, decodes over c, fills defaults and checks.
-func build(document *yamlpos.Document, c *ScriptRunConfig, sets []string, directory string, find look) (*ScriptRunConfig, error) {
+func build(document *yamlpos.Document, c *ScriptRunConfig, sets []string, directory string, find look) (*Placed, error) {
 	var problems []Problem
 	for _, set := range sets {
 		var wrong *SpecError
@@ -106,20 +134,23 @@ func build(document *yamlpos.Document, c *ScriptRunConfig, sets []string, direct
 	problems = append(problems, document.Decode(c)...)
 	rules := unreported(c.problems(document.Has), problems)
 	problems = append(problems, document.Place(rules)...)
-	if err := yamlpos.ErrorOf(problems); err != nil {
-		return nil, err
+	if len(problems) > 0 {
+		if find != nil { // what else is wrong is said in the same breath
+			c.fill(directory)
+			problems = append(problems, document.Place(yamlpos.Unreported(find(c), problems))...)
+		}
+		return nil, yamlpos.ErrorOf(problems)
 	}
 	c.fill(directory)
 	// Defaults are made to be legal; this is for those taken from names.
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
+	p := &Placed{Config: c, document: document}
 	if find != nil {
-		if err := yamlpos.ErrorOf(document.Place(find(c))); err != nil {
-			return nil, err
-		}
+		p.Missing = document.Place(find(c))
 	}
-	return c, nil
+	return p, nil
 }
 
 // unreported leaves out the rules about what could not be read in the first

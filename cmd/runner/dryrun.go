@@ -7,7 +7,6 @@ import (
 
 	"al.essio.dev/pkg/shellescape"
 	"github.com/runnerml/runner/internal/controller"
-	"github.com/runnerml/runner/internal/server"
 	"github.com/runnerml/runner/runconfig"
 	"go.yaml.in/yaml/v4"
 )
@@ -17,13 +16,16 @@ type dryRun struct {
 	Config   *runconfig.ScriptRunConfig `json:"config"`
 	Snapshot dryRunSource               `json:"snapshot"`
 	Plan     *controller.Plan           `json:"plan"`
+	// RerunOf is the run whose source is used as it was, without being looked
+	// at again; then files and bytes are left out.
+	RerunOf string `json:"rerun_of,omitempty"`
 }
 
 type dryRunSource struct {
 	Digest string `json:"digest"`
-	Files  int    `json:"files"`
+	Files  int    `json:"files,omitempty"`
 	// Bytes of all files together.
-	Bytes int64 `json:"bytes"`
+	Bytes int64 `json:"bytes,omitempty"`
 }
 
 // plan says what a submission would do. Nothing is stored, here or there.
@@ -41,18 +43,13 @@ func (s *submitting) plan(ctx context.Context) error {
 	}
 	s.lines.clear()
 	d := dryRun{
-		Config: p.Config, Plan: plan,
+		Config: p.Config, Plan: plan, RerunOf: p.RerunOf,
 		Snapshot: dryRunSource{Digest: p.Snapshot, Files: p.picture.Files, Bytes: p.picture.Bytes},
 	}
 	if s.json {
-		err = s.printJSON(d)
-	} else {
-		err = s.printPlan(d)
+		return s.printJSON(d)
 	}
-	if err == nil && plan.Impossible != "" {
-		return server.Wrong("the target can never carry it out: "+plan.Impossible, "compute_target "+plan.Target, "runner doctor shows what it has")
-	}
-	return err
+	return s.printPlan(d)
 }
 
 func (s *submitting) printPlan(d dryRun) error {
@@ -66,7 +63,11 @@ func (s *submitting) printPlan(d dryRun) error {
 	}
 	var t table
 	t.add(plain("target"), plain(d.Plan.Target))
-	t.add(plain("source"), plain(fmt.Sprintf("%s, %s, %s", d.Snapshot.Digest, plural(d.Snapshot.Files, "file"), size(d.Snapshot.Bytes))))
+	source := fmt.Sprintf("%s, %s, %s", d.Snapshot.Digest, plural(d.Snapshot.Files, "file"), size(d.Snapshot.Bytes))
+	if d.RerunOf != "" && d.Snapshot.Files == 0 {
+		source = d.Snapshot.Digest + ", as it was for " + d.RerunOf
+	}
+	t.add(plain("source"), plain(source))
 	t.add(plain("environment"), plain(fmt.Sprintf("%s, %s, %s", d.Plan.Environment, d.Plan.EnvironmentKind, cached)))
 	if d.Plan.Image != "" {
 		t.add(plain("image"), plain(d.Plan.Image))

@@ -52,26 +52,22 @@ func ownPath() string {
 }
 
 // secretsOf reads the values of a spec's secrets from our environment.
-func secretsOf(config *runconfig.ScriptRunConfig) (map[string]string, error) {
+func secretsOf(config *runconfig.ScriptRunConfig) (values map[string]string, missing []server.Problem) {
 	if len(config.Secrets) == 0 {
 		return nil, nil
 	}
-	values := make(map[string]string, len(config.Secrets))
-	var missing []server.Problem
-	for _, name := range config.Secrets {
+	values = make(map[string]string, len(config.Secrets))
+	for i, name := range config.Secrets {
 		value, ok := os.LookupEnv(name)
 		if !ok {
 			missing = append(missing, server.Problem{
-				Code: server.Invalid, Message: "secret " + name + " is not set", Where: "secrets",
+				Code: server.Invalid, Message: "secret " + name + " is not set", Where: fmt.Sprintf("secrets[%d]", i),
 				Hint: "export " + name + "=... before submitting",
 			})
 		}
 		values[name] = value
 	}
-	if len(missing) > 0 {
-		return nil, &server.Problem{Code: server.Invalid, Message: "secrets are missing", Problems: missing}
-	}
-	return values, nil
+	return values, missing
 }
 
 // registryPassword reads the password of an environment's image registry.
@@ -112,8 +108,7 @@ func resolveEnvironment(ctx context.Context, c *client.Client, config *runconfig
 	if ref.Name != "" {
 		info, err := c.Environment(ctx, ref.Name)
 		if p, ok := errors.AsType[*server.Problem](err); ok && p.Code == server.NotFound {
-			return nil, server.Wrong(fmt.Sprintf("there is no environment named %q", ref.Name), "environment",
-				"runner environment list shows them; runner environment build FILE --name "+ref.Name+" makes one")
+			return nil, unknownEnvironment(ctx, c, ref.Name)
 		}
 		if err != nil {
 			return nil, err
@@ -128,7 +123,7 @@ func resolveEnvironment(ctx context.Context, c *client.Client, config *runconfig
 		return resolveFile(ctx, ref.File, picture)
 	}
 	resolved, err := environment.Resolve(ctx, spec, dir, picture)
-	return resolved, wrongInput(err, "environment")
+	return resolved, wrongEnvironment(err, "")
 }
 
 // resolveFile reads an environment from a file.
@@ -138,5 +133,5 @@ func resolveFile(ctx context.Context, path string, picture environment.Picture) 
 		return nil, wrongInput(err, path)
 	}
 	resolved, err := environment.Resolve(ctx, spec, filepath.Dir(path), picture)
-	return resolved, wrongInput(err, path)
+	return resolved, wrongEnvironment(err, path)
 }

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/runnerml/runner/internal/controller"
@@ -60,6 +62,9 @@ func (c *cli) parseSince(cmd *cobra.Command, text string) (time.Time, error) {
 	}
 	if at, err := time.Parse(time.RFC3339, text); err == nil {
 		return at, nil
+	}
+	if _, err := strconv.ParseFloat(text, 64); err == nil {
+		return time.Time{}, server.Wrong(fmt.Sprintf("--since: %s what?", text), cmd.CommandPath(), "for example "+text+"m")
 	}
 	ago, err := runconfig.ParseDuration(text)
 	if err != nil {

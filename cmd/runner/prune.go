@@ -2,9 +2,11 @@ package main
 
 import (
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/runnerml/runner/internal/controller"
+	"github.com/runnerml/runner/internal/server"
 	"github.com/runnerml/runner/runconfig"
 	"github.com/spf13/cobra"
 )
@@ -25,6 +27,9 @@ func (f *pruneFlags) add(cmd *cobra.Command, what string) {
 }
 
 func (f *pruneFlags) age(cmd *cobra.Command) (time.Duration, error) {
+	if _, err := strconv.ParseFloat(f.olderThan, 64); err == nil && f.olderThan != "0" {
+		return 0, server.Wrong(fmt.Sprintf("--older-than: %s what?", f.olderThan), cmd.CommandPath(), "for example "+f.olderThan+"d, or "+f.olderThan+"h")
+	}
 	d, err := runconfig.ParseDuration(f.olderThan)
 	if err == nil && d < 0 {
 		err = fmt.Errorf("%q is less than nothing", f.olderThan)
@@ -71,6 +76,9 @@ func (c *cli) showPruned(r *controller.PruneReport, as *format) error {
 	words := "freed"
 	if r.DryRun {
 		words = "would free"
+	}
+	if len(r.Runs) == 0 && r.Snapshots == 0 && len(r.Environments) == 0 && r.Bytes == 0 {
+		return c.print("there is nothing to free\n")
 	}
 	return c.print(fmt.Sprintf("%s %s: %s, %s, %s\n", words, size(r.Bytes),
 		plural(len(r.Runs), "run"), plural(r.Snapshots, "snapshot"), plural(len(r.Environments), "environment")))

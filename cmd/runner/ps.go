@@ -34,6 +34,9 @@ func newPS(c *cli) *cobra.Command {
 	flags.StringSliceVar(&states, "state", nil, "only those in a state: "+strings.Join(stateNames(), ", "))
 	flags.StringArrayVar(&tags, "tag", nil, "only those with a tag `KEY=VALUE`")
 	flags.IntVar(&f.Limit, "limit", 0, "list at most so many")
+	c.completeFlag(cmd, "target", c.targetNames)
+	c.completeFlag(cmd, "experiment", c.experimentNames)
+	_ = cmd.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(stateNames(), cobra.ShellCompDirectiveNoFileComp)) // fails only for unknown flags
 	as := addFormat(cmd, asTable, asWide, asJSON)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
 		if f.States, err = parseStates(states); err != nil {

@@ -12,17 +12,21 @@ import (
 
 func newRerun(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "rerun RUN",
+		Use:   "rerun RUN [flags] [-- SCRIPT ARGS]",
 		Short: "Submit a run again, exactly or with changes",
 		Long: `Rerun submits the same source, as it was then, with the same environment and
-the same arguments. --set changes what should be different; the source and the
+the same arguments. The flags and --set change what should be different, and
+what comes after -- takes the place of the arguments; the source and the
 environment are made anew when it is they that change.`,
-		Example:           "  runner rerun @last --set arguments='[--alpha, 0.7]'",
-		Args:              wants(1, 1, "run"),
+		Example: "  runner rerun @last -- --alpha 0.7\n  runner rerun @last --gpus 2 --name 'two GPUs'",
+		Args: func(cmd *cobra.Command, args []string) error {
+			own, _ := splitArguments(cmd, args)
+			return wants(1, 1, "run")(cmd, own)
+		},
 		ValidArgsFunction: c.completeRuns,
 	}
-	var sets []string
-	addSet(cmd, &sets)
+	var flags specFlags
+	flags.add(c, cmd)
 	detach := cmd.Flags().BoolP("detach", "d", false, "print the run's id and do not wait")
 	dryRun := cmd.Flags().Bool("dry-run", false, "say what would happen, and do nothing")
 	as := addFormat(cmd, asTable, asJSON)
@@ -30,20 +34,25 @@ environment are made anew when it is they that change.`,
 		if as.json() && !*dryRun && !*detach {
 			return server.Wrong("-o json is for --dry-run and --detach", cmd.CommandPath(), "what the script writes goes to standard output")
 		}
+		own, arguments := splitArguments(cmd, args)
+		sets, err := flags.assignments(cmd, arguments)
+		if err != nil {
+			return err
+		}
 		client, err := c.connect(cmd.Context())
 		if err != nil {
 			return err
 		}
 		defer client.Close()
-		old, err := client.Run(cmd.Context(), args[0])
+		old, err := client.Run(cmd.Context(), own[0])
 		if err != nil {
 			return err
 		}
-		config, base, err := again(old, sets)
+		spec, base, err := again(old, sets)
 		if err != nil {
-			return err
+			return flags.ownWords(err)
 		}
-		s := submitting{cli: c, config: config, base: base, detach: *detach, json: as.json(), dryRun: *dryRun}
+		s := submitting{cli: c, spec: spec, config: spec.Config, flags: &flags, base: base, detach: *detach, json: as.json(), dryRun: *dryRun}
 		if s.dryRun {
 			return s.plan(cmd.Context())
 		}
@@ -53,17 +62,17 @@ environment are made anew when it is they that change.`,
 }
 
 // again is what a rerun takes over of an old run.
-func again(old *run.Run, sets []string) (*runconfig.ScriptRunConfig, controller.Submission, error) {
+func again(old *run.Run, sets []string) (*runconfig.Placed, controller.Submission, error) {
 	base := controller.Submission{RerunOf: old.ID, Snapshot: old.Snapshot, Environment: old.ResolvedEnvironment}
-	spec, err := specYAML(old.Config)
+	text, err := specYAML(old.Config)
 	if err != nil {
 		return nil, base, err
 	}
-	config, err := runconfig.Parse("the spec of "+old.ID, []byte(spec), sets)
+	spec, err := runconfig.ParsePlaced("the spec of "+old.ID, []byte(text), sets)
 	if err != nil {
 		return nil, base, wrongInput(err, old.ID)
 	}
-	config.Path = old.Config.Path
+	spec.Config.Path = old.Config.Path
 	for _, set := range sets {
 		switch field := strings.TrimSpace(set); {
 		case strings.HasPrefix(field, "source_directory"):
@@ -73,5 +82,5 @@ func again(old *run.Run, sets []string) (*runconfig.ScriptRunConfig, controller.
 			base.Environment = nil
 		}
 	}
-	return config, base, nil
+	return spec, base, nil
 }

@@ -47,8 +47,8 @@ func openSources(lines *liveLines) (*sources, error) {
 	return &sources{store: store, home: string(h), limit: int64(set.MaxSnapshotSize), lines: lines}, nil
 }
 
-// take pictures a directory.
-func (s *sources) take(ctx context.Context, dir string) (snapshot.Snapshot, error) {
+// take pictures a directory, but for what exclude names.
+func (s *sources) take(ctx context.Context, dir string, exclude ...string) (snapshot.Snapshot, error) {
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		message := "the source directory is not a directory"
 		if err != nil {
@@ -60,6 +60,7 @@ func (s *sources) take(ctx context.Context, dir string) (snapshot.Snapshot, erro
 	defer s.lines.drop(step)
 	return s.store.Take(ctx, dir, snapshot.Options{
 		MaxBytes: s.limit,
+		Exclude:  exclude,
 		SkipDirs: []string{s.home},
 		DryRun:   s.dryRun,
 		Progress: func(p snapshot.Progress) {
@@ -67,6 +68,10 @@ func (s *sources) take(ctx context.Context, dir string) (snapshot.Snapshot, erro
 		},
 	})
 }
+
+// leftByRuns are the directories at the top of a source that runs leave things
+// in: those of an earlier one would pass for the next one's.
+func leftByRuns() []string { return []string{"/outputs/", "/logs/"} }
 
 // upload brings a picture to the server; on the same RUNNER_HOME it is there.
 func (s *sources) upload(ctx context.Context, c *client.Client, id snapshot.ID) error {
@@ -92,7 +97,7 @@ func (s *sources) checkScript(ctx context.Context, config *runconfig.ScriptRunCo
 	_, err = os.Stat(where)
 	switch {
 	case err == nil:
-		return server.Wrong("the script is left out of the snapshot by an ignore file", where, "see .runnerignore, .amlignore or .gitignore")
+		return server.Wrong("the script is left out of the snapshot by an ignore file", where, "see .runnerignore, .amlignore or .gitignore; outputs/ and logs/ are left out always")
 	case !errors.Is(err, fs.ErrNotExist):
 		return server.WrongPath(err)
 	}
@@ -129,7 +134,7 @@ func (s *sources) findUnstored(ctx context.Context, dir string, id snapshot.ID, 
 	if info, err := os.Stat(filepath.Join(dir, script)); err == nil && !info.IsDir() {
 		pattern := "/" + strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`, " ", `\ `).Replace(script)
 		without, err := s.store.Take(ctx, dir, snapshot.Options{
-			MaxBytes: s.limit, SkipDirs: []string{s.home}, DryRun: true, Exclude: []string{pattern},
+			MaxBytes: s.limit, SkipDirs: []string{s.home}, DryRun: true, Exclude: append(leftByRuns(), pattern),
 		})
 		return nil, err == nil && without.ID != id, err
 	}

@@ -20,12 +20,12 @@ import (
 type specFlags struct {
 	target, source, environment, experiment, name string
 	nodes, gpus, priority                         int
-	grace                                         string
+	cpus, memory, grace                           string
 	tags, sets                                    []string
 	given                                         map[string]string // flags by the field that they set
 }
 
-func (f *specFlags) add(cmd *cobra.Command) {
+func (f *specFlags) add(c *cli, cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.target, "target", "", "compute target `NAME`")
 	flags.StringVar(&f.source, "source", "", "source directory `DIR`")
@@ -34,14 +34,14 @@ func (f *specFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.name, "name", "", "display name `TEXT`")
 	flags.IntVar(&f.nodes, "nodes", 0, "how many machines the run spans")
 	flags.IntVar(&f.gpus, "gpus", 0, "GPUs a node")
+	flags.StringVar(&f.cpus, "cpus", "", "CPUs a node `N`, fractions are allowed")
+	flags.StringVar(&f.memory, "memory", "", "memory a node `SIZE`, for example 4GiB")
 	flags.IntVar(&f.priority, "priority", 0, "higher goes first")
 	flags.StringVar(&f.grace, "grace", "", "time between SIGTERM and SIGKILL, for example 30s")
 	flags.StringArrayVar(&f.tags, "tag", nil, "tag `KEY=VALUE`, repeatable")
-	addSet(cmd, &f.sets)
-}
-
-func addSet(cmd *cobra.Command, sets *[]string) {
-	cmd.Flags().StringArrayVar(sets, "set", nil, "any field of the spec `KEY=VALUE`, in YAML; null unsets; repeatable")
+	cmd.Flags().StringArrayVar(&f.sets, "set", nil, "any field of the spec `KEY=VALUE`, in YAML; null unsets; repeatable")
+	c.completeFlag(cmd, "target", c.targetNames)
+	c.completeFlag(cmd, "environment", c.environmentNames)
 }
 
 // assignments are the flags that were given, in the form of --set, and after
@@ -77,6 +77,14 @@ func (f *specFlags) assignments(cmd *cobra.Command, arguments []string) ([]strin
 	text("experiment", "experiment", f.experiment)
 	text("name", "display_name", f.name)
 	text("grace", "grace", f.grace)
+	text("memory", "resources.memory", f.memory)
+	if cmd.Flags().Changed("cpus") {
+		f.given["resources.cpus"] = "--cpus"
+		if _, err := strconv.ParseFloat(f.cpus, 64); err != nil {
+			return nil, server.Wrong(fmt.Sprintf("--cpus: %q is no number", f.cpus), cmd.CommandPath(), "")
+		}
+		sets = append(sets, "resources.cpus="+f.cpus)
+	}
 	number("nodes", "resources.nodes", f.nodes)
 	number("gpus", "resources.gpus", f.gpus)
 	number("priority", "priority", f.priority)
@@ -143,16 +151,16 @@ func quoted(value string) string {
 
 // loadSpec reads what the first argument names: a spec, a script, or nothing,
 // when the flags say it all.
-func loadSpec(path string, sets []string) (*runconfig.ScriptRunConfig, error) {
+func loadSpec(path string, sets []string) (*runconfig.Placed, error) {
 	switch strings.ToLower(filepath.Ext(path)) {
 	case ".yaml", ".yml", ".json":
-		config, err := runconfig.Load(path, sets)
-		return config, wrongInput(err, path)
+		spec, err := runconfig.Open(path, sets)
+		return spec, wrongInput(err, path)
 	}
 	if path != "" {
-		config, err := runconfig.FromScript(path, sets)
-		return config, wrongInput(err, path)
+		spec, err := runconfig.OpenScript(path, sets)
+		return spec, wrongInput(err, path)
 	}
-	config, err := runconfig.Parse("command line", []byte("{}"), sets)
-	return config, wrongInput(err, "")
+	spec, err := runconfig.ParsePlaced("command line", []byte("{}"), sets)
+	return spec, wrongInput(err, "")
 }

@@ -33,7 +33,7 @@ not be made, 5 on an internal error and 130 when it was canceled.`,
 		return wants(0, 1, "")(cmd, own)
 	}
 	var flags specFlags
-	flags.add(cmd)
+	flags.add(c, cmd)
 	detach := cmd.Flags().BoolP("detach", "d", false, "print the run's id and do not wait")
 	dryRun := cmd.Flags().Bool("dry-run", false, "say what would happen, and do nothing")
 	as := addFormat(cmd, asTable, asJSON)
@@ -50,11 +50,11 @@ not be made, 5 on an internal error and 130 when it was canceled.`,
 		if err != nil {
 			return err
 		}
-		config, err := loadSpec(path, sets)
+		spec, err := loadSpec(path, sets)
 		if err != nil {
 			return flags.ownWords(err)
 		}
-		s := submitting{cli: c, config: config, detach: *detach, json: as.json(), dryRun: *dryRun}
+		s := submitting{cli: c, spec: spec, config: spec.Config, flags: &flags, detach: *detach, json: as.json(), dryRun: *dryRun}
 		if s.dryRun {
 			return s.plan(cmd.Context())
 		}
@@ -77,6 +77,9 @@ func splitArguments(cmd *cobra.Command, args []string) (own, script []string) {
 type submitting struct {
 	*cli
 	config *runconfig.ScriptRunConfig
+	// spec is config and where its fields stand, and flags those that changed it.
+	spec   *runconfig.Placed
+	flags  *specFlags
 	detach bool
 	json   bool
 	// base is what a rerun takes over; its empty fields are made anew.
@@ -124,24 +127,31 @@ func (s *submitting) prepare(ctx context.Context) (_ *prepared, err error) {
 	if remote() == "" && p.Config.ComputeTarget == runconfig.DefaultTarget && p.Config.Path == "" {
 		p.Config.Path = ownPath()
 	}
-	if p.Secrets, err = secretsOf(s.config); err != nil {
-		return nil, err
-	}
-	connected := make(chan error, 1)
+	var missing []server.Problem
+	p.Secrets, missing = secretsOf(s.config)
+	judged := make(chan error, 1)
+	taking, stop := context.WithCancel(ctx)
+	defer stop()
+	sub := p.Submission
 	go func() {
 		var err error
-		p.client, err = s.connect(ctx)
-		connected <- err
+		if p.client, err = s.connect(ctx); err == nil {
+			err = s.judge(ctx, p.client, missing, sub)
+		}
+		if err != nil {
+			stop() // whatever the source is
+		}
+		judged <- err
 	}()
 	var from *sources
 	var failed error
-	if p.Snapshot == "" {
+	if p.Snapshot == "" && len(s.spec.Missing) == 0 {
 		from, failed = s.openSources()
 		if failed == nil {
-			failed = p.takeSource(ctx, from)
+			failed = p.takeSource(taking, from)
 		}
 	}
-	if err := <-connected; err != nil && failed == nil {
+	if err := <-judged; err != nil {
 		failed = err
 	}
 	if failed == nil {
@@ -165,7 +175,7 @@ func (s *submitting) openSources() (*sources, error) {
 }
 
 func (p *prepared) takeSource(ctx context.Context, from *sources) (err error) {
-	if p.picture, err = from.take(ctx, p.Config.SourceDirectory); err != nil {
+	if p.picture, err = from.take(ctx, p.Config.SourceDirectory, leftByRuns()...); err != nil {
 		return err
 	}
 	p.Snapshot = string(p.picture.ID)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -110,13 +111,7 @@ func hintOf(r *run.Run) string {
 
 // hintFor puts the run's id where a hint of the table says RUN.
 func hintFor(r *run.Run, hint string) string {
-	words := strings.Split(hint, " ")
-	for i, word := range words {
-		if word == "RUN" {
-			words[i] = r.ID
-		}
-	}
-	return strings.Join(words, " ")
+	return regexp.MustCompile(`\bRUN\b`).ReplaceAllLiteralString(hint, r.ID)
 }
 
 // stateIn writes a state in its colour.

@@ -11,7 +11,7 @@ import (
 
 // checkInputs refuses inputs that cannot be read where the agent is: a run
 // would only find that out after it had waited.
-func checkInputs(cfg *runconfig.ScriptRunConfig) error {
+func checkInputs(cfg *runconfig.ScriptRunConfig) (wrong []*InvalidError) {
 	names := make([]string, 0, len(cfg.Inputs))
 	for name := range cfg.Inputs {
 		names = append(names, name)
@@ -20,16 +20,17 @@ func checkInputs(cfg *runconfig.ScriptRunConfig) error {
 	for _, name := range names {
 		path, where := cfg.Inputs[name].Path, "inputs."+name+".path"
 		if scheme, _, ok := strings.Cut(path, "://"); ok {
-			return &InvalidError{
+			wrong = append(wrong, &InvalidError{
 				What: fmt.Sprintf("input %s: addresses with %s:// cannot be read yet: %s", name, scheme, path), Where: where,
 				Hint: "give the path of a file or directory on this computer",
-			}
+			})
+			continue
 		}
 		if _, err := os.Stat(path); err != nil {
-			return &InvalidError{What: fmt.Sprintf("input %s is not there: %s", name, path), Where: where}
+			wrong = append(wrong, &InvalidError{What: fmt.Sprintf("input %s is not there: %s", name, path), Where: where})
 		}
 	}
-	return nil
+	return wrong
 }
 
 // checkNode refuses a node that no attempt of the run has.

@@ -38,8 +38,6 @@ type Plan struct {
 	Image string `json:"image,omitempty"`
 	// Command is the script's argv.
 	Command []string `json:"command"`
-	// Impossible says why the target can never carry it out, or empty.
-	Impossible string `json:"impossible,omitempty"`
 }
 
 // Filter chooses runs for a listing.

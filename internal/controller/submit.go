@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/runnerml/runner/backends"
@@ -118,7 +119,21 @@ func (c *Controller) newRun(s Submission) *run.Run {
 	return r
 }
 
-// check refuses what can never be carried out.
+// InvalidsError is everything that is wrong with a submission, when it is more
+// than one thing.
+type InvalidsError struct {
+	All []*InvalidError
+}
+
+func (e *InvalidsError) Error() string {
+	lines := make([]string, len(e.All))
+	for i, one := range e.All {
+		lines[i] = one.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// check refuses a submission that is not whole, or can never be carried out.
 func (c *Controller) check(s Submission) (*target, error) {
 	switch {
 	case s.Config == nil:
@@ -128,28 +143,49 @@ func (c *Controller) check(s Submission) (*target, error) {
 	case s.Snapshot == "":
 		return nil, &InvalidError{What: "the submission has no snapshot"}
 	}
-	for _, name := range s.Config.Secrets {
+	return c.checkConfig(s)
+}
+
+// checkConfig looks for all that can never be carried out.
+func (c *Controller) checkConfig(s Submission) (*target, error) {
+	var wrong []*InvalidError
+	for i, name := range s.Config.Secrets {
 		if _, ok := s.Secrets[name]; !ok {
-			return nil, &InvalidError{What: fmt.Sprintf("secret %s has no value", name), Where: "secrets"}
+			wrong = append(wrong, &InvalidError{What: fmt.Sprintf("secret %s has no value", name), Where: fmt.Sprintf("secrets[%d]", i)})
 		}
 	}
+	wrong = append(wrong, checkInputs(s.Config)...)
 	t, err := c.target(s.Config.ComputeTarget)
-	if err != nil {
+	if unknown, ok := errors.AsType[*UnknownTargetError](err); ok && len(wrong) > 0 {
+		wrong = append(wrong, &InvalidError{What: unknown.Error(), Where: "compute_target", Hint: unknown.Hint()})
+	} else if err != nil {
 		return nil, err
 	}
-	if err := checkInputs(s.Config); err != nil {
-		return nil, err
+	if t != nil {
+		wrong = append(wrong, c.checkOn(t, s)...)
 	}
+	switch len(wrong) {
+	case 0:
+		return t, nil
+	case 1:
+		return nil, wrong[0]
+	default:
+		return nil, &InvalidsError{All: wrong}
+	}
+}
+
+// checkOn looks for what one target can never carry out.
+func (c *Controller) checkOn(t *target, s Submission) (wrong []*InvalidError) {
 	if ch, ok := t.backend.(backends.Checker); ok {
 		a := backends.Attempt{Experiment: s.Config.Experiment, Config: s.Config, Environment: s.Environment, Snapshot: s.Snapshot}
 		if e := ch.Check(a); e != nil {
-			return nil, &InvalidError{What: e.What, Where: e.Where, Hint: e.Hint}
+			wrong = append(wrong, &InvalidError{What: e.What, Where: e.Where, Hint: e.Hint})
 		}
 	}
 	if why := c.impossible(t, s.Config); why != "" {
-		return nil, &InvalidError{What: why, Where: "resources", Hint: t.sizeHint()}
+		wrong = append(wrong, &InvalidError{What: why, Where: "resources", Hint: t.sizeHint()})
 	}
-	return t, nil
+	return wrong
 }
 
 // impossible says why a target can never carry a config out, or nothing.
@@ -172,21 +208,22 @@ func (c *Controller) impossible(t *target, cfg *runconfig.ScriptRunConfig) strin
 	return ""
 }
 
-// Plan says what a submission would do, and does nothing.
+// Plan says what a submission would do, and does nothing. What Submit would
+// refuse it refuses too. A submission without a snapshot is only checked.
 func (c *Controller) Plan(ctx context.Context, s Submission) (*Plan, error) {
 	if s.Config == nil {
 		return nil, &InvalidError{What: "the submission has no config"}
 	}
-	t, err := c.target(s.Config.ComputeTarget)
+	t, err := c.checkConfig(s)
 	if err != nil {
 		return nil, err
 	}
-	p := &Plan{Target: t.name, Impossible: c.impossible(t, s.Config)}
+	p := &Plan{Target: t.name}
 	if s.Environment != nil {
 		p.Environment, p.EnvironmentKind = s.Environment.Digest, string(s.Environment.Kind)
 	}
 	planner, ok := t.backend.(backends.Planner)
-	if !ok {
+	if !ok || s.Snapshot == "" {
 		return p, nil
 	}
 	a := backends.Attempt{

@@ -135,6 +135,11 @@ func (e *UnknownTargetError) Error() string {
 	return fmt.Sprintf("no compute target is named %q", e.Name)
 }
 
+// Hint names the targets that are there.
+func (e *UnknownTargetError) Hint() string {
+	return "known targets: " + strings.Join(slices.Sorted(slices.Values(e.Known)), ", ")
+}
+
 func (c *Controller) target(name string) (*target, error) {
 	c.tmu.RLock()
 	defer c.tmu.RUnlock()

@@ -53,10 +53,15 @@ func isAsked(err error, p *Problem) bool {
 		p.Code, p.Message, p.Where, p.Hint = Invalid, e.What, e.Where, e.Hint
 		return true
 	}
+	if e, ok := errors.AsType[*controller.InvalidsError](err); ok {
+		p.Code, p.Message = Invalid, "the submission is not valid"
+		for _, one := range e.All {
+			p.Problems = append(p.Problems, Problem{Code: Invalid, Message: one.What, Where: one.Where, Hint: one.Hint})
+		}
+		return true
+	}
 	if e, ok := errors.AsType[*controller.UnknownTargetError](err); ok {
-		slices.Sort(e.Known)
-		p.Code, p.Message, p.Where = Invalid, e.Error(), "compute_target"
-		p.Hint = "known targets: " + strings.Join(e.Known, ", ")
+		p.Code, p.Message, p.Where, p.Hint = Invalid, e.Error(), "compute_target", e.Hint()
 		return true
 	}
 	if e, ok := errors.AsType[*controller.NoAttemptError](err); ok {

@@ -199,6 +199,9 @@ func (s *Service) Cancel(_ context.Context, id string) (*run.Run, error) {
 
 // Plan makes up a plan.
 func (s *Service) Plan(_ context.Context, sub controller.Submission) (*controller.Plan, error) {
+	if sub.Environment == nil {
+		return &controller.Plan{Target: sub.Config.ComputeTarget}, nil
+	}
 	return &controller.Plan{
 		Target: sub.Config.ComputeTarget, Environment: sub.Environment.Digest,
 		EnvironmentKind: string(sub.Environment.Kind), EnvironmentCached: true,
