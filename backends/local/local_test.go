@@ -19,6 +19,7 @@ import (
 	"github.com/runnerml/runner/environment"
 	"github.com/runnerml/runner/internal/artifact"
 	"github.com/runnerml/runner/internal/container"
+	"github.com/runnerml/runner/internal/ranks"
 	"github.com/runnerml/runner/internal/snapshot"
 	"github.com/runnerml/runner/internal/supervise"
 )
@@ -32,6 +33,9 @@ const (
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "supervise" {
 		os.Exit(supervise.Main(os.Args[2:], os.Stdin, os.Stdout))
+	}
+	if len(os.Args) > 1 && os.Args[1] == "ranks" {
+		os.Exit(ranks.Main(os.Args[2:]))
 	}
 	backendtest.RunChild(func() (backends.Backend, error) {
 		return open(context.Background(), os.Getenv(homeVariable), os.Getenv(socketVariable))
