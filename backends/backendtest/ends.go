@@ -99,7 +99,7 @@ func outOfMemory(w *world) {
 		a.Snapshot = w.snapshot(files{"eat.py": eat})
 	})
 	_, o := w.carryOut(a)
-	if o.Outcome != run.OutcomeOutOfMemory {
+	if o.Outcome != run.OutcomeOutOfMemory || !strings.Contains(o.Reason, "the limit is 96 MiB") {
 		w.Errorf("seen: %s", describe(o))
 	}
 }
@@ -114,7 +114,7 @@ func childOutOfMemory(w *world) {
 		a.Snapshot = w.snapshot(files{"eat.py": eat})
 	})
 	_, o := w.carryOut(a)
-	if o.Outcome != run.OutcomeOutOfMemory {
+	if o.Outcome != run.OutcomeOutOfMemory || !strings.Contains(o.Reason, "the limit is 96 MiB") {
 		w.Errorf("seen: %s", describe(o))
 	}
 }

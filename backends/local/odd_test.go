@@ -264,6 +264,39 @@ func TestEngineAway(t *testing.T) {
 	}
 }
 
+// What is broken of one attempt says nothing of the others.
+func TestObserveBrokenRecord(t *testing.T) {
+	for name, env := range map[string]bool{"process": false, "container": true} {
+		t.Run(name, func(t *testing.T) {
+			c := newComputer(t, "")
+			var e *environment.Resolved
+			if env {
+				c, _, _, e = inDocker(t)
+			}
+			ref := c.begin(c.attempt(e, "exit 3", nil))
+			bare := backends.Ref{Run: "broken", Number: 1}
+			record := filepath.Join(attemptDir(c.home, bare), "attempt.json")
+			if err := os.MkdirAll(record, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			c.ended(ref)
+			seen, err := c.Observe(t.Context(), []backends.Ref{bare, ref})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if seen[0].Phase != backends.Unknown || !strings.Contains(seen[0].Reason, "attempt.json") {
+				t.Errorf("the broken one: %+v", seen[0])
+			}
+			if seen[1].Phase != backends.Ended || seen[1].Outcome != run.OutcomeScriptFailed {
+				t.Errorf("the other one: %+v", seen[1])
+			}
+			if err := os.Remove(record); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
 // attemptOf another run.
 func (c *computer) attemptOf(env *environment.Resolved) backends.Attempt {
 	c.Helper()

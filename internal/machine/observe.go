@@ -38,10 +38,10 @@ func (m *Machine) observe(ctx context.Context, refs []backends.Ref) ([]backends.
 	var marks []container.Mark
 	for i, ref := range refs {
 		f, err := m.formOf(ctx, ref, m.layout.attempt(ref))
-		if err != nil {
+		if m.ofAll(ctx, err) {
 			return nil, fmt.Errorf("observe %s: %w", mark(ref), err)
 		}
-		all[i] = evidence{form: f, sup: statuses[i]}
+		all[i] = evidence{form: f, sup: statuses[i], broken: err}
 		if all[i].asksEngine() {
 			marks = append(marks, containerMark(ref, m.config.Installation))
 		}
@@ -54,7 +54,10 @@ func (m *Machine) observe(ctx context.Context, refs []backends.Ref) ([]backends.
 	seen := make([]backends.Observation, len(refs))
 	for i, e := range all {
 		seen[i] = e.observation()
-		if e.sup.Phase != supervise.Absent || e.found {
+		switch {
+		case e.form == "":
+			seen[i].Handle = refs[i].Handle
+		case e.sup.Phase != supervise.Absent || e.found:
 			seen[i].Handle = handleOf(e.form, refs[i], e.sup)
 		}
 		// What a container calls itself is no machine.
@@ -86,19 +89,29 @@ func (m *Machine) askEngine(ctx context.Context, refs []backends.Ref, all []evid
 		}
 		e.away = err
 		e.engine, e.found = byMark[containerMark(ref, m.config.Installation)]
+		if e.engine.OOMKilled {
+			if r, err := m.readRecord(ctx, m.layout.attempt(ref)); err == nil && r != nil {
+				e.limit = r.Memory // it only explains
+			}
+		}
 		if e.sup.Phase == supervise.Ended {
 			continue
 		}
 		at := m.layout.attempt(ref)
-		if e.wished, err = m.exists(ctx, path.Join(at.sup(), stopFile)); err != nil {
-			return fmt.Errorf("observe %s: %w", mark(ref), err)
+		if e.wished, e.broken = m.exists(ctx, path.Join(at.sup(), stopFile)); m.ofAll(ctx, e.broken) {
+			return fmt.Errorf("observe %s: %w", mark(ref), e.broken)
 		}
-		err = e.away
 		if e.found && e.engine.Phase == container.Exited {
 			// What was asked first may be older than the engine's answer.
-			if e.sup, err = m.status(ctx, at); err != nil {
+			sup, err := m.status(ctx, at)
+			if m.ofAll(ctx, err) {
 				return fmt.Errorf("observe %s: %w", mark(ref), err)
 			}
+			if err != nil {
+				e.broken = err
+				continue
+			}
+			e.sup = sup
 			if e.sup.Phase == supervise.Absent {
 				const lines = 10
 				e.output, _ = engine.Output(ctx, e.engine.ID, lines) // it only explains
@@ -106,6 +119,12 @@ func (m *Machine) askEngine(ctx context.Context, refs []backends.Ref, all []evid
 		}
 	}
 	return nil
+}
+
+// ofAll reports whether an error says nothing of the one attempt that was
+// asked for, but of the asking. Any other error is that attempt's alone.
+func (m *Machine) ofAll(ctx context.Context, err error) bool {
+	return err != nil && (ctx.Err() != nil || m.unreachable(err))
 }
 
 func (m *Machine) exists(ctx context.Context, name string) (bool, error) {

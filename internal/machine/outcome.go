@@ -19,10 +19,14 @@ type evidence struct {
 	engine container.State
 	// found: the engine has the container.
 	found bool
+	// broken: what is written down of it cannot be read.
+	broken error
 	// away: the engine did not answer.
 	away error
 	// wished: somebody had asked it to stop.
 	wished bool
+	// limit of its memory in bytes; zero: none, or not known.
+	limit int64
 	// output of a container whose supervisor said nothing.
 	output string
 }
@@ -58,10 +62,15 @@ func (e evidence) asksEngine() bool {
 //	lost        exited           ended    out_of_memory, canceled when wished, node_lost after a reboot, else internal_error
 //	lost        gone             ended    like a process
 //	any but running, engine away unknown
+//	any but running, unreadable  unknown
 func (e evidence) observation() backends.Observation {
 	o := backends.Observation{Node: e.sup.Node, StartedAt: e.sup.StartedAt}
 	if e.sup.Phase == supervise.Running {
 		o.Phase, o.Reason = backends.Running, e.sup.Message
+		return o
+	}
+	if e.broken != nil {
+		o.Phase, o.Reason = backends.Unknown, e.broken.Error()
 		return o
 	}
 	if e.asksEngine() && e.away != nil {
@@ -121,13 +130,21 @@ func (e evidence) ended(o backends.Observation) backends.Observation {
 	case code == 0:
 		o.Outcome = run.OutcomeCompleted
 	case e.engine.OOMKilled:
-		o.Outcome, o.Reason = run.OutcomeOutOfMemory, "OOMKilled"
+		o.Outcome, o.Reason = run.OutcomeOutOfMemory, e.oomKilled()
 	case e.sup.Terminated:
 		o.Outcome, o.Reason = run.OutcomeNodeLost, "the machine was being shut down, or somebody ended what ran on it"
 	default:
 		o.Outcome = run.OutcomeScriptFailed
 	}
 	return o
+}
+
+// oomKilled says in words what the engine's word means.
+func (e evidence) oomKilled() string {
+	if e.limit == 0 {
+		return "out of memory (OOMKilled)"
+	}
+	return "out of memory: the limit is " + supervise.InUnits(e.limit)
 }
 
 // lost is an attempt of which nothing says how it ended.
@@ -140,7 +157,7 @@ func (e evidence) lost(o backends.Observation) backends.Observation {
 	}
 	switch {
 	case e.found && e.engine.OOMKilled:
-		o.Outcome, o.Reason = run.OutcomeOutOfMemory, "OOMKilled"
+		o.Outcome, o.Reason = run.OutcomeOutOfMemory, e.oomKilled()
 	case e.wished:
 		o.Outcome = run.OutcomeCanceled
 	case e.sup.Rebooted:

@@ -139,8 +139,8 @@ func TestObservation(t *testing.T) {
 		},
 		{
 			"container: out of memory",
-			evidence{form: inContainer, sup: exited(1, supervise.Status{}), found: true, engine: container.State{Phase: container.Exited, OOMKilled: true}},
-			backends.Observation{Phase: backends.Ended, Outcome: run.OutcomeOutOfMemory, ExitCode: number(1), Reason: "OOMKilled"},
+			evidence{form: inContainer, sup: exited(1, supervise.Status{}), found: true, engine: container.State{Phase: container.Exited, OOMKilled: true}, limit: 96 << 20},
+			backends.Observation{Phase: backends.Ended, Outcome: run.OutcomeOutOfMemory, ExitCode: number(1), Reason: "out of memory: the limit is 96 MiB"},
 		},
 		{
 			"container: its supervisor did not start",
@@ -187,10 +187,10 @@ func TestObservation(t *testing.T) {
 			"container: supervisor killed for memory",
 			evidence{
 				form: inContainer, sup: supervise.Status{Phase: supervise.Lost}, found: true,
-				engine: container.State{Phase: container.Exited, ExitCode: 137, OOMKilled: true, FinishedAt: end},
+				engine: container.State{Phase: container.Exited, ExitCode: 137, OOMKilled: true, FinishedAt: end}, limit: 96 << 20,
 			},
 			backends.Observation{
-				Phase: backends.Ended, Outcome: run.OutcomeOutOfMemory, ExitCode: number(137), Signal: "SIGKILL", EndedAt: end, Reason: "OOMKilled",
+				Phase: backends.Ended, Outcome: run.OutcomeOutOfMemory, ExitCode: number(137), Signal: "SIGKILL", EndedAt: end, Reason: "out of memory: the limit is 96 MiB",
 			},
 		},
 		{

@@ -40,7 +40,7 @@ func (m *Machine) prepare(ctx context.Context, a backends.Attempt, progress back
 			return err
 		}
 	}
-	r := &record{Run: a.Run, Number: a.Number, Form: formOf(a.Environment), Snapshot: a.Snapshot, BootID: m.platform.BootID}
+	r := &record{Run: a.Run, Number: a.Number, Form: formOf(a.Environment), Snapshot: a.Snapshot, BootID: m.platform.BootID, Memory: int64(a.Config.Resources.Memory)}
 	if a.Environment != nil {
 		r.Environment = a.Environment.Digest
 	}

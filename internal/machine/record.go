@@ -54,6 +54,8 @@ type record struct {
 	PathPrepend []string          `json:"path_prepend,omitempty"`
 	Env         map[string]string `json:"env,omitempty"`
 	Inputs      []placedInput     `json:"inputs,omitempty"`
+	// Memory limit in bytes, for words only.
+	Memory int64 `json:"memory,omitempty"`
 	// FirstLine of the script's file, when it says what runs it.
 	FirstLine []string `json:"first_line,omitempty"`
 }

@@ -29,12 +29,13 @@ type InContainer struct {
 // LaunchInContainer prepares dir, a directory on the host that the container
 // will see as in.Dir, and gives the command line for the container. Its
 // process 1 is then the supervisor, and its exit code the process's own.
-// Memory and CPUs are the engine's to limit and are taken out of the launch.
+// Memory and CPUs are the engine's to limit and are taken out of the launch,
+// but for the words on an end for want of memory.
 //
 // Status, OpenLog and OffsetSince work on dir as for any other. To stop, leave
 // a Wish and have the engine send SIGTERM.
 func LaunchInContainer(ctx context.Context, h host.Host, dir string, l Launch, in InContainer) (argv []string, err error) {
-	l.Memory, l.CPUs = 0, 0
+	l.EngineMemory, l.Memory, l.CPUs = l.Memory, 0, 0
 	if err := l.Validate(); err != nil {
 		return nil, err
 	}

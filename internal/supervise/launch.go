@@ -32,11 +32,16 @@ type Launch struct {
 	Grace time.Duration `json:"grace"`
 	// Memory limit in bytes for the process and all its children; zero: none.
 	Memory int64 `json:"memory,omitempty"`
+	// EngineMemory is the limit in bytes that a container's engine keeps, for
+	// words only; zero: none.
+	EngineMemory int64 `json:"engine_memory,omitempty"`
 	// CPUs limit; zero: none.
 	CPUs float64 `json:"cpus,omitempty"`
 	// MaxLog is how many bytes of output are kept; zero: DefaultMaxLog.
 	MaxLog int64 `json:"max_log,omitempty"`
-	// Redact are secret values that are replaced by *** in the log.
+	// Redact are secret values that are replaced by *** in the log; of one with
+	// several lines each line of 8 bytes or more is, too. Values of fewer than
+	// 4 bytes are not.
 	Redact []string `json:"redact,omitempty"`
 }
 

@@ -245,7 +245,10 @@ func TestRedact(t *testing.T) {
 		{"one in another", "echo tokentoken2 token", []string{"token", "token2"}, "****** ***\n"},
 		{"a newline at its end is not part of it", "printf 'a s3cret b'", []string{"s3cret\n"}, "a *** b"},
 		{"empty ones hide nothing", "echo abc", []string{"", "\n"}, "abc\n"},
-		{"many lines", "printf 'x\\ny\\nz'", []string{"x\ny"}, "***\nz"},
+		{"many lines", "printf 'xx\\nyy\\nz'", []string{"xx\nyy"}, "***\nz"},
+		{"in two parts, a second apart", "printf 'a s3c'; sleep 1; printf 'ret b'", []string{"s3cret"}, "a *** b"},
+		{"a short one hides nothing", "echo abcabcd", []string{"abc", "d"}, "abcabcd\n"},
+		{"a line of many", "echo 'key: LINE-ONE.'; echo LINE-TWO; echo end", []string{"LINE-ONE\r\n LINE-TWO\nend\n"}, "key: ***.\n***\nend\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := newBench(t)

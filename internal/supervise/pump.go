@@ -16,8 +16,9 @@ const (
 	// one gets large reads.
 	firstBuffer = 16 << 10
 	fullBuffer  = 512 << 10
-	// holdBack is how long what may be the beginning of a secret waits.
-	holdBack = 200 * time.Millisecond
+	// holdBack is how long what may be the beginning of a secret waits for the
+	// rest. A line that is ended is not held, unless a secret goes on after it.
+	holdBack = 2 * time.Second
 )
 
 // pump carries the output of a process from its pipe to its log.

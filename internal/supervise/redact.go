@@ -17,19 +17,38 @@ type redactor struct {
 	out     []byte
 }
 
+const (
+	// shortest value that is hidden, in bytes: a shorter one is part of so many
+	// words that to hide it would hide the log, and tell it all the same.
+	shortest = 4
+	// shortestLine of a value of several lines that is hidden by itself, too:
+	// many programs print such a value line by line, or indented.
+	shortestLine = 8
+)
+
 // newRedactor gives nil when there is nothing to hide. A newline at the end of
 // a secret (they come from files) is not part of it.
 func newRedactor(values []string) *redactor {
 	var r redactor
-	for _, v := range values {
-		if v = strings.TrimRight(v, "\r\n"); v != "" {
+	hide := func(v string, shortest int) {
+		if len(v) >= shortest && !slices.ContainsFunc(r.secrets, func(s []byte) bool { return string(s) == v }) {
 			r.secrets = append(r.secrets, []byte(v))
+		}
+	}
+	for _, v := range values {
+		v = strings.TrimRight(v, "\r\n")
+		hide(v, shortest)
+		if !strings.Contains(v, "\n") {
+			continue
+		}
+		for line := range strings.SplitSeq(v, "\n") {
+			hide(strings.TrimSpace(line), shortestLine)
 		}
 	}
 	if len(r.secrets) == 0 {
 		return nil
 	}
-	slices.SortFunc(r.secrets, func(a, b []byte) int { return len(b) - len(a) })
+	slices.SortStableFunc(r.secrets, func(a, b []byte) int { return len(b) - len(a) })
 	return &r
 }
 

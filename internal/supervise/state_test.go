@@ -134,11 +134,11 @@ func FuzzLaunch(f *testing.F) {
 // else changes.
 func FuzzRedact(f *testing.F) {
 	f.Add("a token b tokentoken tok", "token", 3, 7)
-	f.Add("aaaaaab", "aab", 1, 2)
+	f.Add("aaaaaaab", "aaab", 1, 2)
 	f.Add("ababac", "abac", 2, 4)
 	f.Fuzz(func(t *testing.T, text, secret string, a, b int) {
 		r := newRedactor([]string{secret})
-		if r == nil || strings.Contains(redacted, string(r.secrets[0])) {
+		if r == nil || len(r.secrets) > 1 || strings.Contains(redacted, string(r.secrets[0])) {
 			return
 		}
 		a, b = min(max(a, 0), len(text)), min(max(b, 0), len(text))

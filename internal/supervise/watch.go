@@ -191,9 +191,21 @@ func (s *supervisor) checkMemory() {
 	}
 	if s.cause == "" {
 		s.cause = OutOfMemory
-		s.message = fmt.Sprintf("it used %d bytes of memory; its limit is %d", used, s.launch.Memory)
+		s.message = fmt.Sprintf("out of memory: it used %s, the limit is %s", InUnits(used), InUnits(s.launch.Memory))
 	}
 	s.killAll()
+}
+
+// InUnits says a number of bytes exactly, in the largest unit that can.
+func InUnits(bytes int64) string {
+	const step = 1 << 10
+	units := []string{"bytes", "KiB", "MiB", "GiB", "TiB"}
+	at := 0
+	for bytes != 0 && bytes%step == 0 && at < len(units)-1 {
+		bytes /= step
+		at++
+	}
+	return fmt.Sprintf("%d %s", bytes, units[at])
 }
 
 // lookForOOM finds out whether an end was the kernel's, for want of memory.
@@ -203,7 +215,7 @@ func (s *supervisor) lookForOOM() {
 	}
 	if s.groups.oomKills() > 0 {
 		s.cause = OutOfMemory
-		s.message = fmt.Sprintf("the kernel killed it, or a process of it, at its limit of %d bytes of memory", s.launch.Memory)
+		s.message = "out of memory: the limit is " + InUnits(s.launch.Memory)
 		return
 	}
 	killed := s.status.Signaled() && s.status.Signal() == unix.SIGKILL
@@ -211,11 +223,14 @@ func (s *supervisor) lookForOOM() {
 	// a host others share the group, and only its own death counts.
 	if (killed || os.Getpid() == 1) && ownOOMKills() > s.ownOOM {
 		s.cause = OutOfMemory
-		s.message = "the kernel killed it, or a process of it: the control group that runner is in was out of memory"
+		s.message = "out of memory: the kernel killed it, or a process of it, for the limit of the control group that runner is in"
+		if s.launch.EngineMemory > 0 {
+			s.message = "out of memory: the limit is " + InUnits(s.launch.EngineMemory)
+		}
 		return
 	}
 	if killed && kernelKilled(s.pid, s.began.StartedAt) {
 		s.cause = OutOfMemory
-		s.message = "the kernel killed it: the machine was out of memory"
+		s.message = "out of memory: the kernel killed it, because the whole machine had no more"
 	}
 }
