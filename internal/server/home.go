@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 )
 
 // Home is a RUNNER_HOME: the directory with everything that an agent keeps.
@@ -21,10 +22,25 @@ func (h Home) LogFile() string { return filepath.Join(string(h), "agent.log") }
 
 func (h Home) lockFile() string { return filepath.Join(string(h), "agent.lock") }
 
-// Make makes the directory, for its owner alone.
+// Make makes the directory, for its owner alone. One that is there is closed to
+// others when it is ours; one that everybody may write to, like /tmp, stays as
+// it is.
 func (h Home) Make() error {
-	if err := os.MkdirAll(string(h), 0o700); err != nil {
+	const private = 0o700
+	if err := os.MkdirAll(string(h), private); err != nil {
 		return fmt.Errorf("make RUNNER_HOME: %w", err)
+	}
+	info, err := os.Stat(string(h))
+	if err != nil {
+		return fmt.Errorf("make RUNNER_HOME: %w", err)
+	}
+	owner, known := info.Sys().(*syscall.Stat_t)
+	ours := known && int(owner.Uid) == os.Geteuid() && info.Mode()&os.ModeSticky == 0
+	if !ours || info.Mode().Perm()&^private == 0 {
+		return nil
+	}
+	if err := os.Chmod(string(h), private); err != nil {
+		return fmt.Errorf("close RUNNER_HOME to others: %w", err)
 	}
 	return nil
 }
