@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/runnerml/runner/internal/run"
 	"github.com/spf13/cobra"
 )
 
@@ -29,7 +30,10 @@ away; one that runs gets SIGTERM, and SIGKILL when its grace is over.`,
 					continue
 				}
 				words := "is asked to end"
-				if r.State.Ended() {
+				switch {
+				case r.State == run.Canceled && len(r.Attempts) == 0: // it waited
+					words = "is canceled"
+				case r.State.Ended():
 					words = "has ended: " + string(r.State)
 				}
 				if err := c.print(fmt.Sprintf("%s %s\n", r.ID, words)); err != nil {

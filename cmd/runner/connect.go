@@ -6,9 +6,11 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/runnerml/runner/internal/client"
+	"github.com/runnerml/runner/internal/machine"
 	"github.com/runnerml/runner/internal/run"
 	"github.com/runnerml/runner/internal/server"
 )
@@ -76,23 +78,45 @@ func (c *cli) connect(ctx context.Context) (*client.Client, error) {
 // remotePatience is how long a server that does not answer is asked again.
 const remotePatience = 3 * time.Second
 
-// leftIn is where a run's last attempt left something on this computer:
-// outputs/, or what holds logs/ when there are only logs; empty when it left
-// nothing.
+// leftIn is the directory on this computer that holds what a run's last attempt
+// left in outputs/; empty when it left nothing.
 func leftIn(r *run.Run) string {
+	if dir := keptIn(r); dir != "" && holdsFiles(filepath.Join(dir, "outputs")) {
+		return filepath.Join(dir, "outputs")
+	}
+	return ""
+}
+
+// keptIn is where all that came home of a run's last attempt is on this
+// computer; empty when it is elsewhere.
+func keptIn(r *run.Run) string {
 	h, err := home()
 	if remote() != "" || err != nil || len(r.Attempts) == 0 {
 		return ""
 	}
-	attempt := filepath.Join(string(h), "runs", r.ID, "attempts", fmt.Sprint(len(r.Attempts)))
-	outputs := filepath.Join(attempt, "outputs")
-	if holdsFiles(outputs) {
-		return outputs
+	return filepath.Join(string(h), "runs", r.ID, "attempts", fmt.Sprint(len(r.Attempts)))
+}
+
+// leftOutsideWords name what the script left where nothing is kept.
+func leftOutsideWords(r *run.Run) string {
+	dir := keptIn(r)
+	if dir == "" {
+		return ""
 	}
-	if logs := filepath.Join(attempt, "logs"); holdsFiles(logs) {
-		return attempt
+	file, err := os.Open(filepath.Join(dir, "logs", "not_collected.txt"))
+	if err != nil {
+		return "" // all came home
 	}
-	return ""
+	defer file.Close()
+	names, more, err := machine.LeftOutside(file)
+	if err != nil || len(names) == 0 {
+		return ""
+	}
+	words := strings.Join(names, ", ")
+	if more > 0 {
+		words += fmt.Sprintf(" and %d more", more)
+	}
+	return "left outside outputs/ and not kept: " + tidyLine(words)
 }
 
 func holdsFiles(dir string) bool {

@@ -189,21 +189,28 @@ func (c *cli) closing(r *run.Run) error {
 	meaning := outcome.Meaning()
 	if outcome == run.OutcomeCompleted {
 		c.sayf("%s %s in %s%s", c.err.bold(r.ID), c.err.green("completed"), c.totalTime(r), c.outputsWords(r))
+		if left := leftOutsideWords(r); left != "" {
+			c.sayf("%s", left)
+		}
 		return nil
 	}
-	if c.quiet {
+	if c.quiet && outcome == run.OutcomeCanceled {
 		return exit(meaning.Exit)
 	}
+	say := func(format string, args ...any) { fmt.Fprintf(c.err, format+"\n", args...) } // why it failed is an error, so with --quiet too
 	word := c.err.red("failed")
 	if outcome == run.OutcomeCanceled {
 		word = c.err.yellow("canceled")
 	}
-	c.sayf("%s %s after %s%s%s", c.err.bold(r.ID), word, c.totalTime(r), reasonWords(r, outcome), c.outputsWords(r))
+	say("%s %s after %s%s%s", c.err.bold(r.ID), word, c.totalTime(r), reasonWords(r, outcome), c.outputsWords(r))
 	if more := moreLines(r.Message); more != "" {
-		c.sayf("%s", more)
+		say("%s", more)
+	}
+	if left := leftOutsideWords(r); left != "" {
+		c.sayf("%s", left)
 	}
 	if hint := hintOf(r); hint != "" {
-		c.sayf("%s %s", c.err.bold("hint:"), hint)
+		say("%s %s", c.err.bold("hint:"), hint)
 	}
 	return exit(meaning.Exit)
 }
@@ -212,10 +219,10 @@ func (c *cli) closing(r *run.Run) error {
 func reasonWords(r *run.Run, outcome run.Outcome) string {
 	meant, message := outcome.Meaning().Words, firstLine(r.Message)
 	switch {
+	case outcome == run.OutcomeCanceled && (message == "" || message == meant):
+		return ""
 	case strings.HasPrefix(message, meant): // says it itself
 		return ": " + message
-	case outcome == run.OutcomeCanceled && message == "":
-		return ""
 	case outcome == run.OutcomeCanceled:
 		return ": " + message
 	case message == "":

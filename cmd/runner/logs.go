@@ -1,11 +1,15 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
+	"github.com/runnerml/runner/internal/client"
 	"github.com/runnerml/runner/internal/controller"
+	"github.com/runnerml/runner/internal/run"
 	"github.com/runnerml/runner/internal/server"
 	"github.com/runnerml/runner/runconfig"
 	"github.com/spf13/cobra"
@@ -13,8 +17,12 @@ import (
 
 func newLogs(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:               "logs RUN",
-		Short:             "Print what a run's script wrote",
+		Use:   "logs RUN",
+		Short: "Print what a run's script wrote",
+		Long: `Logs prints what a run's script wrote to standard output, byte for byte. With -f
+it goes on until the run ends and says on standard error why it waits and how it
+ended. The exit code says whether the log could be read, not how the run ended:
+for that there is runner wait.`,
 		Example:           "  runner logs -f @last\n  runner logs iris-01jd --tail 20",
 		Args:              wants(1, 1, "run"),
 		ValidArgsFunction: c.completeRuns,
@@ -46,13 +54,39 @@ func newLogs(c *cli) *cobra.Command {
 			return err
 		}
 		if *follow && *attempt == 0 {
-			_, err = client.Follow(cmd.Context(), r.ID, q, c.out, nil)
-			return err
+			return c.followLog(cmd.Context(), client, r, q)
 		}
 		q.Follow = *follow
 		return client.Logs(cmd.Context(), r.ID, q, c.out)
 	}
 	return cmd
+}
+
+// followLog prints the log of a run until it ends. Why it waits and how it ended
+// are said beside it.
+func (c *cli) followLog(ctx context.Context, client *client.Client, r *run.Run, q controller.LogQuery) error {
+	f := &follower{cli: c, lines: &liveLines{out: c.err}, id: r.ID}
+	f.queued.Store(r.State == run.Queued)
+	asking, enough := context.WithCancel(ctx)
+	var asked sync.WaitGroup
+	asked.Go(func() { f.sayWhyItWaits(asking, client) })
+	ended, err := client.Follow(ctx, r.ID, q, c.out, f.waits)
+	enough()
+	asked.Wait()
+	if err != nil {
+		return err
+	}
+	f.endLine()
+	_ = c.closing(ended) // it was the log that was asked for
+	return nil
+}
+
+// waits keeps in mind whether the run is queued.
+func (f *follower) waits(n controller.Notice) error {
+	if n.Run != nil {
+		f.queued.Store(n.Run.State == run.Queued)
+	}
+	return nil
 }
 
 // parseSince reads a length of time before now, or a time.

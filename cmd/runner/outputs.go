@@ -48,7 +48,11 @@ func newOutputs(c *cli) *cobra.Command {
 		case *to != "":
 			return nil
 		case len(files) == 0:
-			c.sayf("%s has left nothing so far", r.ID)
+			if r.State.Ended() {
+				c.sayf("%s left nothing", r.ID)
+			} else {
+				c.sayf("what %s leaves comes home when the attempt ends", r.ID)
+			}
 			return nil
 		}
 		return c.print(fileTable(files, as.wide()))

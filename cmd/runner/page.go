@@ -10,6 +10,7 @@ import (
 	"al.essio.dev/pkg/shellescape"
 	"github.com/runnerml/runner/environment"
 	"github.com/runnerml/runner/internal/run"
+	"github.com/runnerml/runner/runconfig"
 )
 
 // page tells a run's story to a person.
@@ -78,6 +79,7 @@ func (p *page) spec() {
 		}
 		row("source", cfg.SourceDirectory+"  "+short(r.Snapshot))
 		row("asks for", p.resources())
+		p.terms(row)
 	}
 	row("environment", p.environment())
 	row("target", r.Target)
@@ -90,6 +92,33 @@ func (p *page) spec() {
 		row("outputs", leftIn(r))
 	}
 	p.b.WriteString(t.render(0))
+}
+
+// terms are what else decides how it runs, where it is not as usual.
+func (p *page) terms(row func(name, value string)) {
+	cfg := p.run.Config
+	for _, name := range slices.Sorted(maps.Keys(cfg.Inputs)) {
+		row("input "+name, cfg.Inputs[name].Path+"  "+cfg.Inputs[name].Mode)
+	}
+	row("secrets", strings.Join(cfg.Secrets, ", "))
+	row("variables", tagWords(cfg.EnvironmentVariables))
+	if d := cfg.Distributed; d != nil {
+		row("distributed", fmt.Sprintf("%s, %d a node", d.Framework, d.ProcessesPerNode))
+	}
+	if cfg.MaxRunDuration > 0 {
+		row("at most", cfg.MaxRunDuration.String())
+	}
+	var restarts []string
+	if n := cfg.Restart.Preempted; n != nil {
+		restarts = append(restarts, fmt.Sprintf("preempted %d", *n))
+	}
+	if n := cfg.Restart.Failed; n != nil {
+		restarts = append(restarts, fmt.Sprintf("failed %d", *n))
+	}
+	row("restarts", strings.Join(restarts, ", "))
+	if cfg.VMPriority == runconfig.LowPriority {
+		row("vm priority", string(cfg.VMPriority))
+	}
 }
 
 // command is what runs: the spec's own, or the script under what carries it
@@ -139,7 +168,7 @@ func (p *page) resources() string {
 	}
 	words = append(words, fmt.Sprintf("%g CPU", q.CPUs))
 	if q.Memory > 0 {
-		words = append(words, size(int64(q.Memory))+" memory")
+		words = append(words, environment.FormatSize(int64(q.Memory))+" memory")
 	}
 	if q.GPUs > 0 {
 		words = append(words, plural(q.GPUs, "GPU"))
@@ -194,7 +223,7 @@ func holds(a run.Allocation) string {
 		words = append(words, fmt.Sprintf("%g CPU", a.CPUs))
 	}
 	if a.Memory > 0 {
-		words = append(words, size(a.Memory))
+		words = append(words, environment.FormatSize(a.Memory))
 	}
 	if len(a.GPUs) > 0 {
 		words = append(words, "GPU "+strings.Join(a.GPUs, ","))

@@ -141,11 +141,16 @@ func listed(list []run.Run, err error) ([]run.Run, error) {
 
 func (c *cli) runTable(list []run.Run, wide bool) string {
 	now := c.now()
+	named := slices.ContainsFunc(list, func(r run.Run) bool { return r.DisplayName != "" })
 	var t table
 	if wide {
 		t.head("ID", "EXPERIMENT", "NAME", "STATE", "OUTCOME", "EXIT", "TARGET", "PRIORITY", "ATTEMPTS", "AGE", "DURATION", "MESSAGE")
 	} else {
-		t.head("ID", "EXPERIMENT", "STATE", "TARGET", "AGE", "DURATION", "MESSAGE")
+		head := []string{"ID", "EXPERIMENT", "STATE", "TARGET", "AGE", "DURATION", "MESSAGE"}
+		if named {
+			head = slices.Insert(head, 2, "NAME")
+		}
+		t.head(head...)
 	}
 	for i := range list {
 		r := &list[i]
@@ -153,7 +158,11 @@ func (c *cli) runTable(list []run.Run, wide bool) string {
 		message := plain(firstLine(r.Message))
 		old, ran := plain(age(now.Sub(r.CreatedAt))), plain(duration(r, now))
 		if !wide {
-			t.add(plain(r.ID), plain(r.Experiment), state, plain(r.Target), old, ran, message)
+			row := []cell{plain(r.ID), plain(r.Experiment), state, plain(r.Target), old, ran, message}
+			if named {
+				row = slices.Insert(row, 2, plain(tidyLine(r.DisplayName)))
+			}
+			t.add(row...)
 			continue
 		}
 		outcome, code := "", ""

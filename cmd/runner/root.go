@@ -97,6 +97,8 @@ func flagProblem(cmd *cobra.Command, err error) error {
 		hint := cmd.CommandPath() + " --help lists the flags"
 		if near := yamlpos.Nearest(given, names); near != "" && len(given) > 1 {
 			hint = "did you mean --" + near + "?"
+		} else if cmd.Name() == "submit" || cmd.Name() == "rerun" {
+			hint = "the script's own flags come after --, for example: " + cmd.CommandPath() + " train.py -- --" + given + " ..."
 		}
 		dashes := "--"
 		if unknown.GetSpecifiedShortnames() != "" {

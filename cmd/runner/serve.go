@@ -54,7 +54,7 @@ plain HTTP: put a proxy with TLS in front of what leaves this machine.`,
 					return nil, err
 				}
 				a.log.Info("the API listens", "address", door.Addr().String())
-				doors = append(doors, server.Listener{Listener: door, Handler: server.WithToken(token, s)})
+				doors = append(doors, server.Listener{Listener: door, Handler: server.WithToken(token, server.WithoutTargets(s))})
 			}
 			if *metrics != "" {
 				door, err := server.Listen(*metrics)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
@@ -97,7 +98,7 @@ func hintOf(r *run.Run) string {
 		return tidyLine(own)
 	}
 	general := hintFor(r, r.Outcome.Meaning().Hint)
-	if *r.Outcome == run.OutcomeEnvironmentFailed && remote() == "" && leftIn(r) == "" {
+	if *r.Outcome == run.OutcomeEnvironmentFailed && remote() == "" && !holdsFiles(filepath.Join(keptIn(r), "logs")) {
 		general = "" // no tool said anything
 	}
 	switch {

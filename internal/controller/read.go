@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/runnerml/runner/environment"
 	"github.com/runnerml/runner/internal/run"
 	"github.com/runnerml/runner/internal/store"
 )
@@ -110,7 +111,7 @@ func grantWords(a run.Allocation) string {
 		w += "s"
 	}
 	if a.Memory > 0 {
-		w += fmt.Sprintf(", %d MiB", a.Memory>>20)
+		w += ", " + environment.FormatSize(a.Memory)
 	}
 	if len(a.GPUs) > 0 {
 		w += fmt.Sprintf(", GPU %s", joinIDs(a.GPUs))

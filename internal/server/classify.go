@@ -19,6 +19,9 @@ func isStored(err error, p *Problem) bool {
 		p.Code, p.Message = NotFound, e.Error()
 		if e.Kind == "run" {
 			p.Hint = "runner ps --all lists the runs"
+			if e.Name == store.LastRun {
+				p.Hint = "runner submit makes one"
+			}
 		} else {
 			p.Hint = "runner environment list shows those that are there"
 		}

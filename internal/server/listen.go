@@ -69,6 +69,23 @@ func WithToken(token []byte, h http.Handler) http.Handler {
 	})
 }
 
+// WithoutTargets refuses what changes the machines that are attached: what an
+// attachment refers to, files and variables, would be read where we are.
+func WithoutTargets(h http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	refuse := func(w http.ResponseWriter, _ *http.Request) {
+		p := &Problem{
+			Code: Forbidden, Message: "targets are not attached or detached from afar",
+			Hint: "run runner compute attach, or detach, where the agent runs",
+		}
+		writeJSON(w, p.Code.Status(), problemBody{Error: p})
+	}
+	mux.HandleFunc("POST /v1/targets", refuse)
+	mux.HandleFunc("POST /v1/targets/{name}/detach", refuse)
+	mux.Handle("/", h)
+	return mux
+}
+
 // MetricsOnly serves GET /metrics and nothing else.
 func MetricsOnly(metrics http.Handler) http.Handler {
 	mux := http.NewServeMux()

@@ -23,6 +23,7 @@ const (
 	Conflict     Code = "conflict"
 	TooLarge     Code = "too_large"
 	Unauthorized Code = "unauthorized"
+	Forbidden    Code = "forbidden"
 	Unavailable  Code = "unavailable"
 	Interrupted  Code = "interrupted"
 	Internal     Code = "internal"
@@ -37,6 +38,7 @@ var meanings = map[Code]struct{ status, exit int }{
 	Conflict:     {http.StatusConflict, 2},
 	TooLarge:     {http.StatusRequestEntityTooLarge, 2},
 	Unauthorized: {http.StatusUnauthorized, 3},
+	Forbidden:    {http.StatusForbidden, 2},
 	Unavailable:  {http.StatusServiceUnavailable, 3},
 	Interrupted:  {499, 130},
 	Internal:     {http.StatusInternalServerError, 5},

@@ -109,3 +109,22 @@ func TestListenWantsAHost(t *testing.T) {
 		}
 	}
 }
+
+func TestWithoutTargetsRefusesAttachAndDetach(t *testing.T) {
+	h := server.WithoutTargets(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }))
+	for request, want := range map[string]int{
+		"POST /v1/targets":            http.StatusForbidden,
+		"POST /v1/targets/vm/detach":  http.StatusForbidden,
+		"POST /v1/targets/vm/check":   http.StatusTeapot,
+		"GET /v1/targets":             http.StatusTeapot,
+		"POST /v1/runs":               http.StatusTeapot,
+		"POST /v1/targets/../targets": http.StatusTemporaryRedirect, // cleaned, and asked again
+	} {
+		method, path, _ := strings.Cut(request, " ")
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(method, path, http.NoBody))
+		if w.Code != want {
+			t.Errorf("%s: %d, want %d", request, w.Code, want)
+		}
+	}
+}
