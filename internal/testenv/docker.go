@@ -64,7 +64,7 @@ func StartDocker(ctx context.Context) (Engine, error) {
 		}
 	}
 	e.Gateway = network
-	if err := errors.Join(e.ensureBase(ctx), e.ensureSmall(ctx)); err != nil {
+	if err := errors.Join(e.ensureBase(ctx), e.ensureSmall(ctx), e.sweep(ctx, time.Now().Add(-leftBehind))); err != nil {
 		return Engine{}, err
 	}
 	return e, nil

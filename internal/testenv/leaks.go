@@ -3,6 +3,7 @@ package testenv
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -52,6 +53,8 @@ type container struct {
 	Image  string
 	State  string
 	Labels map[string]string
+	// Created in seconds since 1970.
+	Created int64
 }
 
 func (c container) String() string {
@@ -80,6 +83,29 @@ func (e Engine) runnerContainers(ctx context.Context, labels []string) ([]contai
 		}
 		return true
 	}), nil
+}
+
+// leftBehind is how old a container of Runner's must be to be one that a killed test left: no test takes so long.
+const leftBehind = 30 * time.Minute
+
+// sweep removes Runner's containers with all the given labels that were made before then. One that another process
+// removes at the same time is fine.
+func (e Engine) sweep(ctx context.Context, then time.Time, labels ...string) error {
+	all, err := e.runnerContainers(ctx, labels)
+	if err != nil {
+		return fmt.Errorf("sweep: list containers: %w", err)
+	}
+	var problems []error
+	for _, c := range all {
+		if c.Created >= then.Unix() {
+			continue
+		}
+		err := e.ask(ctx, http.MethodDelete, "/containers/"+c.ID, url.Values{"force": {"1"}, "v": {"1"}}, nil)
+		if err != nil && !errors.Is(err, errNotFound) && !strings.Contains(err.Error(), "already in progress") {
+			problems = append(problems, fmt.Errorf("sweep: remove %s: %w", c, err))
+		}
+	}
+	return errors.Join(problems...)
 }
 
 // cleanupContext is for work after a test, when its own context has ended.
