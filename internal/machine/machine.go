@@ -101,6 +101,7 @@ func New(ctx context.Context, c Config) (*Machine, error) {
 	}
 	if _, m.local = c.Host.(host.Local); m.local {
 		m.snapshots = c.Store
+		m.pruneBins(ctx)
 	} else {
 		m.remote = newRemote(c, direct, bin, m.layout)
 		m.snapshots = m.remote.unpacker

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/runnerml/runner/internal/host"
 )
@@ -51,6 +52,10 @@ func Install(ctx context.Context, h host.Host) (bin string, err error) {
 		check, put = checkHere, putHere
 	}
 	if check(ctx, h, bin, digest) == nil {
+		if local {
+			now := time.Now()
+			_ = os.Chtimes(bin, now, now) // else it only seems unused for longer
+		}
 		return bin, nil
 	}
 	if err := put(ctx, h, bin); err != nil {
@@ -145,6 +150,12 @@ func putThere(ctx context.Context, h host.Host, bin string) error {
 // that runs from one goes on (the system keeps its file), but could not be
 // asked with it.
 func PruneBins(ctx context.Context, h host.Host, keep ...string) error {
+	return PruneBinsBefore(ctx, h, time.Time{}, keep...)
+}
+
+// PruneBinsBefore is PruneBins of those copies alone that were put there, or
+// found there by an Install on this computer, before then; zero: of all.
+func PruneBinsBefore(ctx context.Context, h host.Host, then time.Time, keep ...string) error {
 	dir := path.Join(h.Root(), "bin")
 	entries, err := h.ReadDir(ctx, dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -153,14 +164,26 @@ func PruneBins(ctx context.Context, h host.Host, keep ...string) error {
 	if err != nil {
 		return fmt.Errorf("prune %s: %w", dir, err)
 	}
-	var used []string
-	if _, local := h.(host.Local); local {
-		used = programs()
-	}
+	_, local := h.(host.Local)
+	var used []fs.FileInfo
 	var errs []error
 	for _, e := range entries {
 		bin := path.Join(dir, e.Name())
-		if !strings.HasPrefix(e.Name(), binPrefix) || slices.Contains(keep, bin) || slices.Contains(used, bin) {
+		if !strings.HasPrefix(e.Name(), binPrefix) || slices.Contains(keep, bin) {
+			continue
+		}
+		info, err := h.Stat(ctx, bin)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if !then.IsZero() && !info.ModTime().Before(then) {
+			continue
+		}
+		if local && used == nil {
+			used = programs()
+		}
+		if slices.ContainsFunc(used, func(u fs.FileInfo) bool { return os.SameFile(u, info) }) {
 			continue
 		}
 		errs = append(errs, h.RemoveAll(ctx, bin))
@@ -168,16 +191,17 @@ func PruneBins(ctx context.Context, h host.Host, keep ...string) error {
 	return errors.Join(errs...)
 }
 
-// programs are the files that run on this computer now, as far as we may see.
-func programs() []string {
+// programs are the files that run on this computer now, as far as we may see:
+// those of containers, too, who have other names for them.
+func programs() []fs.FileInfo {
 	links, err := filepath.Glob("/proc/[0-9]*/exe")
 	if err != nil {
 		return nil
 	}
-	var out []string
+	var out []fs.FileInfo
 	for _, l := range links {
-		if target, err := os.Readlink(l); err == nil {
-			out = append(out, target)
+		if info, err := os.Stat(l); err == nil {
+			out = append(out, info)
 		}
 	}
 	return out
