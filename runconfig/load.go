@@ -96,13 +96,16 @@ func OpenScript(path string, sets []string) (*Placed, error) {
 	}
 	absolute, err := filepath.Abs(path)
 	if err != nil {
-		return nil, fmt.Errorf("script %s: %w", path, err)
+		return nil, fmt.Errorf("script %s: the working directory is gone", path)
 	}
 	here, err := filepath.Abs(".")
 	if err != nil {
-		return nil, fmt.Errorf("working directory: %w", err)
+		here = filepath.Dir(absolute) // the working directory is gone
 	}
 	c := &ScriptRunConfig{Script: filepath.Base(absolute), SourceDirectory: filepath.Dir(absolute)}
+	if slices.ContainsFunc(sets, unsetsScript) {
+		c.Script = ""
+	}
 	placed, err := build(yamlpos.Empty(""), c, sets, here, nil)
 	if err != nil {
 		return nil, err
@@ -122,6 +125,24 @@ func OpenScript(path string, sets []string) (*Placed, error) {
 	return placed, nil
 }
 
+// unsetsScript says whether an assignment takes the script away, for a command
+// in its place.
+func unsetsScript(set string) bool {
+	field, value, _ := strings.Cut(set, "=")
+	return strings.TrimSpace(field) == "script" && slices.Contains([]string{"null", "~"}, strings.TrimSpace(value))
+}
+
+// pathHints says how an input is written where only its path is given.
+func pathHints(problems []Problem) {
+	for i := range problems {
+		p := &problems[i]
+		name, ok := strings.CutPrefix(p.Field, "inputs.")
+		if ok && p.Hint == "" && !strings.Contains(name, ".") && strings.Contains(p.Message, "must be a mapping") {
+			p.Hint = "write " + name + ": {path: ...}"
+		}
+	}
+}
+
 // build applies assignments, decodes over c, fills defaults and checks.
 func build(document *yamlpos.Document, c *ScriptRunConfig, sets []string, directory string, find look) (*Placed, error) {
 	var problems []Problem
@@ -132,6 +153,7 @@ func build(document *yamlpos.Document, c *ScriptRunConfig, sets []string, direct
 		}
 	}
 	problems = append(problems, document.Decode(c)...)
+	pathHints(problems)
 	rules := unreported(c.problems(document.Has), problems)
 	problems = append(problems, document.Place(rules)...)
 	if len(problems) > 0 {

@@ -129,7 +129,7 @@ until [ -e '`+goFile+`' ]; do sleep 0.02; done
 	// GH_TOKEN is not the run's, and whoever starts the agent has it.
 	env := []string{"HF_TOKEN=" + secret, "GH_TOKEN=" + secret}
 	say(t, c, nil, "submit", filepath.Join(src, "main.sh"), "--set", "secrets=[HF_TOKEN]").want(t, 2,
-		"error: secret HF_TOKEN is not set: secrets", `hint: export HF_TOKEN=\.\.\. before submitting`)
+		"error: secret HF_TOKEN is not set: --set secrets=...", `hint: export HF_TOKEN=\.\.\. before submitting`)
 	s := say(t, c, env, "submit", "-d", filepath.Join(src, "main.sh"), "--set", "secrets=[HF_TOKEN]")
 	s.want(t, 0)
 	id := strings.TrimSpace(s.out)

@@ -52,7 +52,7 @@ func (p *page) head() {
 			p.linef("%s", firstLine(r.Message))
 		}
 	}
-	if more := moreLines(r.Message); more != "" {
+	if more := moreLines(r.Message); more != "" && len(p.tail) == 0 { // else the log says it
 		p.linef("%s", more)
 	}
 	if hint := hintOf(r); hint != "" {
@@ -211,8 +211,12 @@ func (p *page) attempts() {
 			}
 			lasted = took(end.Sub(*a.StartedAt))
 		}
+		message := firstLine(a.Message)
+		if len(p.run.Attempts) == 1 && message == firstLine(p.run.Message) {
+			message = "" // said above
+		}
 		t.add(plain(fmt.Sprintf("  %d", a.Number)), cell{text: string(a.State), painted: stateIn(p.out, a.State)},
-			plain(outcome), plain(exit), plain(a.Node), plain(lasted), plain(holds(a.Allocation)), plain(firstLine(a.Message)))
+			plain(outcome), plain(exit), plain(a.Node), plain(lasted), plain(holds(a.Allocation)), plain(message))
 	}
 	p.b.WriteString(t.render(p.out.width()))
 }
@@ -244,11 +248,14 @@ func (p *page) timeline() {
 		if e.From != e.To || i == 0 {
 			what = cell{text: string(e.To), painted: stateIn(p.out, e.To)}
 		}
-		lasted := ""
+		why, lasted := firstLine(e.Why), ""
+		if i > 0 && e.To.Ended() && e.Why == p.events[i-1].Why {
+			why = ""
+		}
 		if !e.To.Ended() && what.text != "" {
 			lasted = took(p.until(i).Sub(e.Time))
 		}
-		t.add(plain("  "+e.Time.Local().Format("15:04:05.000")), what, plain(lasted), plain(firstLine(e.Why)))
+		t.add(plain("  "+e.Time.Local().Format("15:04:05.000")), what, plain(lasted), plain(why))
 	}
 	day := p.events[0].Time.Local().Format(time.DateOnly)
 	p.linef("  %s", p.out.dim(day))

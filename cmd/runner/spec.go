@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -151,16 +153,33 @@ func quoted(value string) string {
 
 // loadSpec reads what the first argument names: a spec, a script, or nothing,
 // when the flags say it all.
-func loadSpec(path string, sets []string) (*runconfig.Placed, error) {
+func loadSpec(path, source string, sets []string) (*runconfig.Placed, error) {
 	switch strings.ToLower(filepath.Ext(path)) {
 	case ".yaml", ".yml", ".json":
 		spec, err := runconfig.Open(path, sets)
 		return spec, wrongInput(err, path)
 	}
 	if path != "" {
+		path = inSource(path, source)
 		spec, err := runconfig.OpenScript(path, sets)
 		return spec, wrongInput(err, path)
 	}
 	spec, err := runconfig.ParsePlaced("command line", []byte("{}"), sets)
 	return spec, wrongInput(err, "")
+}
+
+// inSource is where a script is that was named as in a spec: relative to the
+// source directory. One that is there from here is taken first.
+func inSource(script, source string) string {
+	if source == "" || filepath.IsAbs(script) {
+		return script
+	}
+	inside := filepath.Join(source, script)
+	if _, err := os.Stat(script); !errors.Is(err, fs.ErrNotExist) {
+		return script
+	}
+	if _, err := os.Stat(inside); err != nil {
+		return script
+	}
+	return inside
 }

@@ -18,6 +18,8 @@ func newSubmit(c *cli) *cobra.Command {
 		Short: "Run a script on a compute target and follow it",
 		Long: `Submit takes a spec, or just a script, and follows the run until it ends: what
 the script writes goes to standard output, everything else to standard error.
+The source directory of a script alone is the directory that it lies in, unless
+--source names another one around it.
 What comes after -- takes the place of the spec's arguments. Ctrl-C leaves the
 run running and says how to come back.
 
@@ -50,7 +52,7 @@ not be made, 5 on an internal error and 130 when it was canceled.`,
 		if err != nil {
 			return err
 		}
-		spec, err := loadSpec(path, sets)
+		spec, err := loadSpec(path, flags.source, sets)
 		if err != nil {
 			return flags.ownWords(err)
 		}

@@ -83,8 +83,15 @@ func firstLine(text string) string {
 
 // moreLines are what the tools said, as they laid it out.
 func moreLines(message string) string {
-	_, more, _ := run.SplitMessage(message)
-	return strings.TrimRight(tidy(more), "\n")
+	what, more, _ := run.SplitMessage(message)
+	var lines []string
+	for line := range strings.Lines(tidy(more)) {
+		bare := strings.TrimPrefix(strings.TrimSpace(line), "ERROR: ")
+		if bare == "" || !strings.Contains(what, bare) { // the first line says it already
+			lines = append(lines, strings.TrimRight(line, "\n"))
+		}
+	}
+	return strings.TrimRight(strings.Join(lines, "\n"), "\n")
 }
 
 // hintOf is what can be done about how a run ended: what its message says, and
