@@ -108,7 +108,17 @@ func TestDistributed(t *testing.T) {
 		if o.Outcome != run.OutcomeScriptFailed || *o.ExitCode != 139 || o.Signal != "SIGSEGV" {
 			c.Errorf("signal: %+v", o)
 		}
-		a := distributed("pytorch", 2, "missing", "")
+		a := distributed("pytorch", 2, "time", `trap '' TERM; while :; do sleep 0.1; done`)
+		a.Config.MaxRunDuration, a.Config.Grace = runconfig.Duration(300*time.Millisecond), runconfig.Duration(100*time.Millisecond)
+		if o, _ = c.finished(a); o.Outcome != run.OutcomeTimedOut {
+			c.Errorf("too long: %+v", o)
+		}
+		a = distributed("pytorch", 2, "memory", `[ $RANK = 1 ] && exec tail /dev/zero; sleep 300`)
+		a.Config.Resources.Memory = 96 << 20
+		if o, _ = c.finished(a); o.Outcome != run.OutcomeOutOfMemory {
+			c.Errorf("too much: %+v", o)
+		}
+		a = distributed("pytorch", 2, "missing", "")
 		a.Config.Command, a.Config.Script = "", "train.py"
 		if env != nil {
 			e := *env

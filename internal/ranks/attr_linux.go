@@ -26,10 +26,13 @@ func dieBy(sig syscall.Signal) {
 	// struct sigaction: SIG_DFL, no flags, nothing masked are all zeros.
 	var none [4]uint64
 	const maskBytes = 8
-	_, _, _ = unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(&none)), 0, maskBytes, 0, 0) // SIGKILL has no handler
-	_ = unix.Kill(unix.Getpid(), sig)                                                                                   // or the exit code says it
-	// It is on its way: on another thread, perhaps.
-	_, _ = unix.Poll(nil, 1000)
+	_, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(&none)), 0, maskBytes, 0, 0)
+	_ = errno // SIGKILL has no handler to forget
+	if unix.Kill(unix.Getpid(), sig) != nil {
+		return // the exit code says it
+	}
+	const soon = 1000 // milliseconds; it may come on another thread
+	_, _ = unix.Poll(nil, soon)
 }
 
 // dup makes to a copy of from.
