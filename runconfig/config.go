@@ -16,8 +16,9 @@ type ScriptRunConfig struct {
 	// SourceDirectory is pictured and copied to the target. Default: the
 	// directory of the spec. Relative to the spec. After Load it is absolute.
 	SourceDirectory string `json:"source_directory,omitempty" yaml:"source_directory,omitempty"`
-	// Script is the file to run, relative to SourceDirectory. Exactly one of
-	// Script and Command is set.
+	// Script is the file to run, relative to SourceDirectory: Python under the
+	// environment's interpreter, any other by its first line (#!), and a .sh
+	// without one under /bin/sh. Exactly one of Script and Command is set.
 	Script string `json:"script,omitempty" yaml:"script,omitempty"`
 	// Command is a shell command line (POSIX sh). ${{inputs.NAME}} stands for
 	// the path of an input, quoted.
