@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/runnerml/runner/environment"
 	"github.com/runnerml/runner/internal/client"
@@ -64,6 +65,29 @@ func (s *submitting) noteOtherDocker(ctx context.Context, c *client.Client, e *e
 			dockerWords(info.Docker), named)
 	}
 	return nil
+}
+
+// dockerOfAgent is the engine that the agent uses, where one runs and was told
+// of another than this shell; else configured. Empty: it is looked for.
+func (c *cli) dockerOfAgent(ctx context.Context, configured string) (string, error) {
+	if configured != "" || remote() != "" {
+		return configured, nil
+	}
+	l, err := c.local()
+	if err != nil {
+		return "", err
+	}
+	info, err := l.Ask(ctx)
+	if err != nil || info == nil || info.Docker == dockerOfShell() {
+		return "", nil //nolint:nilerr // doctor works without an agent
+	}
+	if strings.HasPrefix(info.Docker, "unix://") {
+		c.sayf("note: asked is the agent's engine, %s, not this shell's", info.Docker)
+		return info.Docker, nil
+	}
+	c.sayf("note: asked is this shell's engine; the agent uses %s; docker_socket in config.yaml, or runner agent stop, changes that",
+		dockerWords(info.Docker))
+	return "", nil
 }
 
 func dockerWords(named string) string { return cmp.Or(named, "the Docker engine that it finds") }

@@ -33,7 +33,7 @@ agent ask that machine.`,
 	}
 	as := addFormat(cmd, asTable, asJSON)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		ask := diagnose
+		ask := c.diagnose
 		if len(args) > 0 && args[0] != runconfig.DefaultTarget {
 			ask = func(ctx context.Context) (*diagnosis, error) { return c.diagnoseTarget(ctx, args[0]) }
 		}
@@ -50,7 +50,7 @@ agent ask that machine.`,
 }
 
 // diagnose asks this computer.
-func diagnose(ctx context.Context) (_ *diagnosis, err error) {
+func (c *cli) diagnose(ctx context.Context) (_ *diagnosis, err error) {
 	h, err := home()
 	if err != nil {
 		return nil, err
@@ -59,11 +59,15 @@ func diagnose(ctx context.Context) (_ *diagnosis, err error) {
 	if err != nil {
 		return nil, err
 	}
+	socket, err := c.dockerOfAgent(ctx, set.DockerSocket)
+	if err != nil {
+		return nil, err
+	}
 	here := host.NewHere(string(h))
 	defer closeWith(&err, here.Close)
 	inv, err := inventory.Take(ctx, here, inventory.Options{
 		Docker: func(ctx context.Context) (_ inventory.EngineInfo, err error) {
-			engine, err := container.Open(ctx, here, container.Options{Socket: strings.TrimPrefix(set.DockerSocket, "unix://")})
+			engine, err := container.Open(ctx, here, container.Options{Socket: strings.TrimPrefix(socket, "unix://")})
 			if err != nil {
 				return inventory.EngineInfo{}, err
 			}
