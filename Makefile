@@ -8,7 +8,7 @@ LINT     := $(TOOLS)/golangci-lint
 LINT_VERSION := v2.15.0
 SOAK_RUNS ?= 200
 
-.PHONY: build demo test unit lint deps cross bench soak generate clean
+.PHONY: build demo test unit lint deps cross bench soak conformance generate clean
 
 build: ## one static binary, bin/runner
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/runner ./cmd/runner
@@ -43,6 +43,9 @@ bench: build ## ratios to the bare tools, measured in the same run
 
 soak: build deps ## the kill test at its full count
 	RUNNER_SOAK_RUNS=$(SOAK_RUNS) $(GO) test -count=1 -timeout 60m -run TestKill -v ./internal/killtest/
+
+conformance: deps ## the conformance suite over SSH in all its forms, whole
+	RUNNER_CONFORMANCE=full $(GO) test -count=1 -timeout 60m ./backends/...
 
 generate:
 	$(GO) generate ./...

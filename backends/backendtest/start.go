@@ -159,7 +159,7 @@ func lostAnswer(w *world) {
 // startGivenUp: the agent is told to end while it starts an attempt. Whatever
 // that start came to, the next agent's finds it, and the attempt runs once.
 func startGivenUp(w *world) {
-	const times = 16
+	const times = 8
 	first := w.attempt("true")
 	w.must(w.backend.Prepare(w.context(), first, nil))
 	before := time.Now()

@@ -71,6 +71,7 @@ func forward(ctx context.Context, conn net.Conn, to string) {
 
 // Containers on the machine, through its engine's socket over the connection.
 func TestDocker(t *testing.T) {
+	t.Parallel()
 	engine := testenv.Docker(t)
 	m := newMachine(t, testenv.SSHOptions{}, testenv.SSHUser{})
 	m.Socket = engineFor(t, engine, m.account)
@@ -98,5 +99,10 @@ func TestDocker(t *testing.T) {
 	}
 	d.Vanish = func(t testing.TB, ref backends.Ref) { docker(t, "rm", "-f", name(ref)) }
 	d.Many = 6
-	backendtest.Run(t, d, nil)
+	for _, subject := range whole(
+		[]string{"end", "logs", "outputs", "observe"},
+		[]string{"start", "script", "bytes", "stop", "lost", "secrets", "prepare", "release"},
+	) {
+		backendtest.RunSubject(t, d, subject)
+	}
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/runnerml/runner/internal/container"
 	"github.com/runnerml/runner/internal/host/sshhost"
 	"github.com/runnerml/runner/internal/onhost"
+	"github.com/runnerml/runner/internal/ranks"
 	"github.com/runnerml/runner/internal/snapshot"
 	"github.com/runnerml/runner/internal/supervise"
 	"github.com/runnerml/runner/internal/testenv"
@@ -37,6 +38,8 @@ func TestMain(m *testing.M) {
 		switch os.Args[1] {
 		case "supervise":
 			os.Exit(supervise.Main(os.Args[2:], os.Stdin, os.Stdout))
+		case "ranks":
+			os.Exit(ranks.Main(os.Args[2:]))
 		case "onhost":
 			os.Exit(onhost.Main(os.Args[2:], os.Stdin, os.Stdout))
 		}
@@ -250,6 +253,7 @@ func marked(ref backends.Ref) []int {
 
 // The whole suite, as a user without rights who logs in with a key.
 func TestProcess(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t, testenv.SSHOptions{}, testenv.SSHUser{})
 	backendtest.Run(t, m.target(t), nil)
 }

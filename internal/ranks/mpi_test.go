@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/runnerml/runner/internal/testenv"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -71,8 +73,7 @@ func TestOtherMPI(t *testing.T) {
 }
 
 func TestOpenMPI(t *testing.T) {
-	if _, err := exec.LookPath(MPIRun); err != nil {
-		t.Skip("there is no mpirun here: apt install openmpi-bin")
-	}
+	_, err := exec.LookPath(MPIRun)
+	testenv.Need(t, "Open MPI", err)
 	checkMPI(t)
 }

@@ -33,6 +33,7 @@ var needed = []struct{ file, debian string }{
 	{"rsync", "rsync"},
 	{"ssh-agent", "openssh-client"},
 	{"/usr/sbin/sshd", "openssh-server"},
+	{"mpirun", "openmpi-bin"},
 	{"tcsh", "tcsh"},
 	{"zstd", "zstd"},
 }
