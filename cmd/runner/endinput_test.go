@@ -78,7 +78,7 @@ func TestEndBadInput(t *testing.T) {
 	write(t, filepath.Join(dir, ".runnerignore"), "train.py\n")
 	for _, dry := range [][]string{nil, {"--dry-run"}} {
 		say(t, c, nil, append([]string{"submit", good, "--set", "script=train.py"}, dry...)...).want(t, 2,
-			`error: the script is left out of the snapshot by an ignore file: .*/train\.py`, `hint: see \.runnerignore, \.amlignore or \.gitignore`)
+			`error: the script is left out of the snapshot by an ignore file: .*/train\.py`, `hint: see \.runnerignore, \.amlignore or \.gitignore; .*`)
 	}
 	say(t, c, nil, "submit", filepath.Join(dir, "nothing.yaml")).want(t, 2, `error: file does not exist: .*nothing\.yaml`)
 	say(t, c, nil, "show", "nobody").want(t, 2, `error: .*nobody.*`)

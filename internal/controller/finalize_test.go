@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/runnerml/runner/backends"
 	"github.com/runnerml/runner/internal/run"
 	"github.com/runnerml/runner/runconfig"
@@ -118,5 +119,28 @@ func TestADamagedKeyStopsOnlyWhatNeedsIt(t *testing.T) {
 	var damaged *KeyError
 	if _, err := s.seal("x"); !errors.As(err, &damaged) || damaged.Hint() == "" {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestPlanRefusesWhatSubmitRefusesAllAtOnce: without a snapshot a submission is
+// only checked.
+func TestPlanRefusesWhatSubmitRefusesAllAtOnce(t *testing.T) {
+	h := newHouse(t, newFakeTarget(1))
+	s := Submission{Config: &runconfig.ScriptRunConfig{
+		Experiment: "iris", Script: "train.py", ComputeTarget: "gpubox", Secrets: []string{"TOKEN"},
+		Inputs:    map[string]runconfig.Input{"d": {Path: "/nowhere/at/all", Mode: runconfig.ModeMount}},
+		Resources: runconfig.Resources{Nodes: 1, CPUs: 1},
+	}}
+	_, err := h.c.Plan(t.Context(), s)
+	all, ok := errors.AsType[*InvalidsError](err)
+	if !ok {
+		t.Fatalf("got %v", err)
+	}
+	var where []string
+	for _, one := range all.All {
+		where = append(where, one.Where)
+	}
+	if diff := cmp.Diff([]string{"secrets[0]", "inputs.d.path", "compute_target"}, where); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
