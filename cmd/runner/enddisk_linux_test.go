@@ -52,7 +52,7 @@ func (d *smallDisk) fill(free int64) {
 		d.t.Fatal(err)
 	}
 	defer f.Close()
-	if size := int64(s.Bavail)*s.Bsize - free; size > 0 { //nolint:unconvert // int32 elsewhere
+	if size := int64(s.Bavail)*s.Bsize - free; size > 0 {
 		if err := syscall.Fallocate(int(f.Fd()), 0, 0, size); err != nil {
 			d.t.Fatal(err)
 		}

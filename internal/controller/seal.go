@@ -42,7 +42,7 @@ func openSealer(path string) (*sealer, error) {
 	}
 	id, err := age.ParseX25519Identity(strings.TrimSpace(string(data)))
 	if err != nil {
-		return &sealer{damaged: &KeyError{Path: path}}, nil
+		return &sealer{damaged: &KeyError{Path: path}}, nil //nolint:nilerr // told when a key is needed
 	}
 	return &sealer{identity: id}, nil
 }

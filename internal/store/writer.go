@@ -15,13 +15,13 @@ const maxBatch = 256
 // write is one function to run inside a transaction, and where its caller
 // waits for the commit.
 type write struct {
-	ctx  context.Context
-	f    func(*writeTx) error
+	ctx context.Context
+	f   func(*writeTx) error
 	// urgent writes may use the reserve of a full disk.
 	urgent bool
 	err    error
-	news []Change
-	done chan error
+	news   []Change
+	done   chan error
 }
 
 // writer is the one that writes: a goroutine with a connection of its own.

@@ -66,7 +66,7 @@ func buildRunner(ctx context.Context, to string) error {
 	if err != nil {
 		return fmt.Errorf("copy the program: %w", err)
 	}
-	defer from.Close() //nolint:errcheck // only read
+	defer from.Close()
 	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o755)
 	if err != nil {
 		return fmt.Errorf("copy the program: %w", err)
