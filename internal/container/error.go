@@ -91,7 +91,7 @@ func KindOf(err error) Kind {
 
 // hints say what a person can do about an error that has no better advice.
 var hints = map[Kind]string{
-	NoEngine:            "install and start Docker or podman, or say where it listens with DOCKER_HOST; an environment without docker needs none",
+	NoEngine:            "install and start Docker or podman, or say where it listens: docker_socket in config.yaml, or DOCKER_HOST where the agent is started (runner agent stop, then again); an environment without docker needs none",
 	PermissionDenied:    "add the user to the docker group (sudo usermod -aG docker USER, then log in again), or use rootless Docker or podman",
 	EngineTooOld:        "Docker 20.10 or newer, or podman 4 or newer, is needed",
 	Unreachable:         "is the Docker engine running? systemctl status docker tells",

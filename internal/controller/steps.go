@@ -90,6 +90,9 @@ func (d *driver) start(ctx context.Context, r *run.Run) (*run.Run, error) {
 	at := ref(r)
 	at.Handle = h
 	seen, err := d.t.backend.Observe(ctx, []backends.Ref{at})
+	if err == nil && neverBegan(seen[0]) {
+		return d.finish(ctx, r, endingOf(r, seen[0]))
+	}
 	if err == nil && (seen[0].Phase == backends.Running || seen[0].Phase == backends.Ended) {
 		return d.running(ctx, r, h, seen[0])
 	}
@@ -102,6 +105,11 @@ func (d *driver) start(ctx context.Context, r *run.Run) (*run.Run, error) {
 		}
 	}
 	return d.follow(ctx, r)
+}
+
+// neverBegan tells an attempt whose program could not even be started.
+func neverBegan(o backends.Observation) bool {
+	return o.Phase == backends.Ended && o.Outcome == run.OutcomeEnvironmentFailed && o.ExitCode == nil && o.Signal == ""
 }
 
 // running notes that the script has begun.
@@ -190,7 +198,7 @@ func (d *driver) sighted(ctx context.Context, r *run.Run, s sighting, silent *ti
 		}
 		return r, false, nil
 	case backends.Ended:
-		if r.State == run.Starting {
+		if r.State == run.Starting && !neverBegan(s.Observation) {
 			var err error
 			if r, err = d.running(ctx, r, ref(r).Handle, s.Observation); err != nil {
 				return r, true, err

@@ -17,7 +17,7 @@ import (
 
 func TestDockerRunsContainers(t *testing.T) {
 	e := Docker(t)
-	Leaks(t, e)
+	Leaks(t, e, fmt.Sprintf("dev.runner.runtest=%d", os.Getpid()))
 	listener, err := net.Listen("tcp", net.JoinHostPort(e.Gateway, "0"))
 	if err != nil {
 		t.Fatalf("listen on the gateway: %v", err)
@@ -112,7 +112,7 @@ func TestLeaksFindsWhatIsLeft(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			recorder := &recordingTB{TB: t}
-			Leaks(recorder, e)
+			Leaks(recorder, e, label) // a label, or it would take other tests' containers
 			id, err := output(e.Command(t.Context(), "create", "--label", test.label, e.Small, "true"))
 			if err != nil {
 				t.Fatal(err)
