@@ -128,7 +128,7 @@ func TestEndNoEngine(t *testing.T) {
 	c := testenv.Runner(t, "DOCKER_HOST=unix:///nowhere/docker.sock")
 	say(t, c, nil, inImage("some/image:1", "true")...).want(t, 4,
 		`image-[0-9a-z]+ failed after [0-9.]+s: the environment could not be made: find Docker engine: DOCKER_HOST names /nowhere/docker\.sock: .*`,
-		`hint: install and start Docker or podman, or say where it listens with DOCKER_HOST; an environment without docker needs none`)
+		`hint: install and start Docker or podman, or say where it listens: docker_socket .*; an environment without docker needs none`)
 	wantLines(t, c.Run("agent", "status"), `docker   unix:///nowhere/docker\.sock`)
 	wantLines(t, c.Run("doctor"), `[a-z]+ +Docker .*`)
 	// A process needs no engine, and an agent does not change its own for another shell.
