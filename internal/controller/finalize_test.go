@@ -144,3 +144,10 @@ func TestPlanRefusesWhatSubmitRefusesAllAtOnce(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
+
+func TestAPathOfTheTargetsOwnIsNoMistake(t *testing.T) {
+	cfg := &runconfig.ScriptRunConfig{Inputs: map[string]runconfig.Input{"d": {Path: "/only/there"}}}
+	if wrong := checkInputs(cfg, false); len(wrong) > 0 {
+		t.Errorf("refused: %v", wrong[0])
+	}
+}

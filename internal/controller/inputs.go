@@ -9,9 +9,10 @@ import (
 	"github.com/runnerml/runner/runconfig"
 )
 
-// checkInputs refuses inputs that cannot be read where the agent is: a run
-// would only find that out after it had waited.
-func checkInputs(cfg *runconfig.ScriptRunConfig) (wrong []*InvalidError) {
+// checkInputs refuses inputs that cannot be read: a run would only find that
+// out after it had waited. here: the target is this computer; elsewhere a path
+// may be one of the target's own.
+func checkInputs(cfg *runconfig.ScriptRunConfig, here bool) (wrong []*InvalidError) {
 	names := make([]string, 0, len(cfg.Inputs))
 	for name := range cfg.Inputs {
 		names = append(names, name)
@@ -26,7 +27,7 @@ func checkInputs(cfg *runconfig.ScriptRunConfig) (wrong []*InvalidError) {
 			})
 			continue
 		}
-		if _, err := os.Stat(path); err != nil {
+		if _, err := os.Stat(path); err != nil && here {
 			wrong = append(wrong, &InvalidError{What: fmt.Sprintf("input %s is not there: %s", name, path), Where: where})
 		}
 	}

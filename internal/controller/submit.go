@@ -154,7 +154,7 @@ func (c *Controller) checkConfig(s Submission) (*target, error) {
 			wrong = append(wrong, &InvalidError{What: fmt.Sprintf("secret %s has no value", name), Where: fmt.Sprintf("secrets[%d]", i)})
 		}
 	}
-	wrong = append(wrong, checkInputs(s.Config)...)
+	wrong = append(wrong, checkInputs(s.Config, s.Config.ComputeTarget == localTarget)...)
 	t, err := c.target(s.Config.ComputeTarget)
 	if unknown, ok := errors.AsType[*UnknownTargetError](err); ok && len(wrong) > 0 {
 		wrong = append(wrong, &InvalidError{What: unknown.Error(), Where: "compute_target", Hint: unknown.Hint()})
