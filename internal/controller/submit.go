@@ -154,8 +154,8 @@ func (c *Controller) checkConfig(s Submission) (*target, error) {
 			wrong = append(wrong, &InvalidError{What: fmt.Sprintf("secret %s has no value", name), Where: fmt.Sprintf("secrets[%d]", i)})
 		}
 	}
-	wrong = append(wrong, checkInputs(s.Config, s.Config.ComputeTarget == localTarget)...)
 	t, err := c.target(s.Config.ComputeTarget)
+	wrong = append(wrong, checkInputs(s.Config, t == nil || t.name == localTarget)...)
 	if unknown, ok := errors.AsType[*UnknownTargetError](err); ok && len(wrong) > 0 {
 		wrong = append(wrong, &InvalidError{What: unknown.Error(), Where: "compute_target", Hint: unknown.Hint()})
 	} else if err != nil {
