@@ -27,7 +27,7 @@ func TestImageRecipe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := resolved.ImageRecipe("docker.io/library/python:3.12")
+	again, err := resolved.ImageRecipe("library/python:3.12")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,7 +31,7 @@ var goldenDigests = []struct {
 	{"conda", &environment.Spec{Python: &environment.Python{Conda: &environment.Conda{Channels: []string{"conda-forge"}, Dependencies: []string{"python=3.11", "numpy  >=1"}, Pip: []string{"six"}}}}, environment.CondaEnv, ""},
 	{"conda as a file", &environment.Spec{Python: &environment.Python{Conda: &environment.Conda{File: "environment.yml"}}}, environment.CondaEnv, "conda"},
 	{"an image", &environment.Spec{Docker: &environment.Docker{Image: "python"}}, environment.Image, ""},
-	{"an image with what decides nothing", &environment.Spec{Docker: &environment.Docker{Image: "docker.io/library/python:latest", ShmSize: "2GiB", Volumes: []string{"/a:/b"}, Arguments: []string{"--ipc=host"}}}, environment.Image, "an image"},
+	{"an image with what decides nothing", &environment.Spec{Docker: &environment.Docker{Image: "library/python:latest", ShmSize: "2GiB", Volumes: []string{"/a:/b"}, Arguments: []string{"--ipc=host"}}}, environment.Image, "an image"},
 	{"an image with packages", &environment.Spec{Docker: &environment.Docker{Image: "gpu"}, Python: &environment.Python{Pip: []string{"six"}}}, environment.ImageBuild, ""},
 	{"an image with its interpreter", &environment.Spec{Docker: &environment.Docker{Image: "cpu"}, Python: &environment.Python{UserManaged: true, InterpreterPath: "/py"}}, environment.Image, ""},
 	{"a Dockerfile", &environment.Spec{Docker: &environment.Docker{Dockerfile: "image/Dockerfile"}}, environment.Dockerfile, ""},

@@ -16,11 +16,15 @@ import (
 	"github.com/runnerml/runner/internal/host"
 )
 
-const (
-	dockerIO = "docker.io"
-	// dockerIOKey is docker.io's name in docker's configuration.
-	dockerIOKey = "https://index.docker.io/v1/"
-)
+// defaultRegistry is where images are whose name has no registry in it, as the
+// reference library has it.
+func defaultRegistry() string {
+	named, err := reference.ParseNormalizedNamed("x")
+	if err != nil {
+		return ""
+	}
+	return reference.Domain(named)
+}
 
 // Auth is a login at an image registry. It prints without its secrets.
 type Auth struct {
@@ -159,17 +163,17 @@ func registryHost(address string) string {
 		address = rest
 	}
 	host, _, _ := strings.Cut(address, "/")
-	switch host = strings.ToLower(host); host {
-	case "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com":
-		return dockerIO
+	host = strings.ToLower(host)
+	if strings.HasSuffix(host, "."+defaultRegistry()) { // its index, and where its images lie
+		return defaultRegistry()
 	}
 	return host
 }
 
 // configKey is a registry's name in docker's configuration.
 func configKey(host string) string {
-	if registryHost(host) == dockerIO {
-		return dockerIOKey
+	if registryHost(host) == defaultRegistry() {
+		return "https://index." + defaultRegistry() + "/v1/"
 	}
 	return registryHost(host)
 }

@@ -25,17 +25,17 @@ func TestAuthPrintsNoSecret(t *testing.T) {
 
 func TestParseReference(t *testing.T) {
 	tests := []struct{ name, registry, want string }{
-		{"alpine", "", "docker.io/library/alpine:latest"},
-		{"team/image:2", "", "docker.io/team/image:2"},
-		{"ghcr.io/team/image", "", "ghcr.io/team/image:latest"},
+		{"alpine", "", defaultRegistry() + "/library/alpine:latest"},
+		{"team/image:2", "", defaultRegistry() + "/team/image:2"},
+		{"reg2.example.com/team/image", "", "reg2.example.com/team/image:latest"},
 		{"127.0.0.1:5000/x:1", "", "127.0.0.1:5000/x:1"},
 		{"x:1", "reg.example.com", "reg.example.com/x:1"},
 		{"team/x", "https://reg.example.com:5000/v2/", "reg.example.com:5000/team/x:latest"},
 		{"reg.example.com/x:1", "reg.example.com", "reg.example.com/x:1"},
 		{"other.example.com/x:1", "reg.example.com", "other.example.com/x:1"},
-		{"docker.io/team/x:1", "reg.example.com", "docker.io/team/x:1"},
-		{"team/x:1", "https://index.docker.io/v1/", "docker.io/team/x:1"},
-		{"x@sha256:" + strings.Repeat("a", 64), "", "docker.io/library/x@sha256:" + strings.Repeat("a", 64)},
+		{defaultRegistry() + "/team/x:1", "reg.example.com", defaultRegistry() + "/team/x:1"},
+		{"team/x:1", "https://index." + defaultRegistry() + "/v1/", defaultRegistry() + "/team/x:1"},
+		{"x@sha256:" + strings.Repeat("a", 64), "", defaultRegistry() + "/library/x@sha256:" + strings.Repeat("a", 64)},
 		{"", "", ""},
 		{"UPPER", "", ""},
 		{"a b", "", ""},

@@ -33,7 +33,7 @@ type Image struct {
 	WorkingDir string
 }
 
-// ParseReference normalises an image's name: docker.io, library/ and :latest
+// ParseReference normalises an image's name: the default registry, library/ and :latest
 // are filled in. A name without a registry gets registry's, when there is one.
 func ParseReference(name, registry string) (string, error) {
 	op := fmt.Sprintf("image %q", name)
@@ -43,8 +43,8 @@ func ParseReference(name, registry string) (string, error) {
 		if err != nil {
 			return "", newError(InvalidReference, op, err)
 		}
-		// "team/image" is docker.io's unless docker.io was written.
-		if reference.FamiliarString(named) == name && reference.Domain(named) == dockerIO && host != dockerIO {
+		// "team/image" is the default registry's unless that was written.
+		if reference.FamiliarString(named) == name && reference.Domain(named) == defaultRegistry() && host != defaultRegistry() {
 			name = host + "/" + name
 		}
 	}

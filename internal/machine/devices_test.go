@@ -80,14 +80,14 @@ func TestContainerSpec(t *testing.T) {
 		Allocation: run.Allocation{GPUs: []string{"MIG-a", "0"}},
 		Secrets:    map[string]string{"TOKEN": "secret"},
 	}
-	r := &record{Form: inContainer, Image: "docker.io/library/x:latest", Inputs: []placedInput{{Name: "d", Source: "/in", Path: "/runner/inputs/d", ReadOnly: true}}}
+	r := &record{Form: inContainer, Image: "registry.example.org/x:latest", Inputs: []placedInput{{Name: "d", Source: "/in", Path: "/runner/inputs/d", ReadOnly: true}}}
 	got, err := m.containerSpec(t.Context(), a, r, m.layout.attempt(a.Ref()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	const dir = "/home/runner/runs/iris-1/"
 	want := container.Spec{
-		Mark: container.Mark{Run: "iris-1", Attempt: 2, Home: "here"}, Image: "docker.io/library/x:latest", Dir: "/runner/work",
+		Mark: container.Mark{Run: "iris-1", Attempt: 2, Home: "here"}, Image: "registry.example.org/x:latest", Dir: "/runner/work",
 		UID: 1000, GID: 1001, Memory: 1 << 30, CPUs: 1.5, ShmSize: 2 << 30,
 		Binds: []container.Bind{
 			{Source: "/home/runner/bin/runner", Target: "/runner/bin/runner", ReadOnly: true},
