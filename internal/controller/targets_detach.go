@@ -45,6 +45,9 @@ const idleEvery = 50 * time.Millisecond
 // Detach gives a target up: it removes what we put on the machine, and our
 // claim, and forgets the target. It refuses while runs are unfinished.
 func (c *Controller) Detach(ctx context.Context, name string, d Detachment) (err error) {
+	if !d.Forget {
+		c.awaitFirstTry(ctx, name)
+	}
 	c.attaching.Lock()
 	defer c.attaching.Unlock()
 	t, err := c.named(name)
@@ -85,6 +88,23 @@ func (c *Controller) Detach(ctx context.Context, name string, d Detachment) (err
 	c.dropTarget(name)
 	c.log.Info("a target was detached", "target", name)
 	return nil
+}
+
+// firstTryWait bounds the wait for a target that was not asked yet whether it
+// is there: the agent has just begun.
+const firstTryWait = 30 * time.Second
+
+// awaitFirstTry waits until a target that is being reached for the first time
+// is there, or is known not to be.
+func (c *Controller) awaitFirstTry(ctx context.Context, name string) {
+	ctx, cancel := context.WithTimeout(ctx, firstTryWait)
+	defer cancel()
+	for {
+		t, err := c.named(name)
+		if err != nil || t.absence == nil || t.absence.failed() || sleep(ctx, idleEvery) != nil {
+			return
+		}
+	}
 }
 
 // close keeps further runs from coming. A target with unfinished runs is

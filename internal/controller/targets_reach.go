@@ -53,6 +53,13 @@ func (a *absence) note(now time.Time, err error) time.Time {
 	return a.since
 }
 
+// failed reports whether a try to reach the target has failed yet.
+func (a *absence) failed() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return !a.since.IsZero()
+}
+
 func (a *absence) now() {
 	select {
 	case a.wake <- struct{}{}:
