@@ -207,7 +207,7 @@ func collectTwice(w *world) {
 // collectWhileRunning is an error that hurts nothing: whoever asks too early
 // asks again.
 func collectWhileRunning(w *world) {
-	ref := w.begin(w.attempt(`echo one; echo a >outputs/a; sleep 1; echo b >outputs/b || exit 8; echo two`))
+	ref := w.begin(w.attempt(`echo one; echo a >outputs/a; sleep 3; echo b >outputs/b || exit 8; echo two`))
 	w.beganWith(ref, "one")
 	home := w.home(ref)
 	if err := w.backend.Collect(w.context(), ref, w.sink(home)); !errors.Is(err, backends.ErrStillRuns) {
