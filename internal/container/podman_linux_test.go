@@ -2,6 +2,7 @@ package container
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -21,9 +22,10 @@ type podman struct {
 func newPodman(t *testing.T, registry string) podman {
 	t.Helper()
 	program, err := exec.LookPath("podman")
-	if err != nil || os.Getuid() != 0 {
-		t.Skip("SKIPPED, NOT TESTED: needs root and podman (Debian packages podman and runc)")
+	if err == nil && os.Geteuid() != 0 {
+		err = errors.New("needs root")
 	}
+	testenv.Need(t, "podman", err)
 	dir, err := os.MkdirTemp("", "pm") // a socket's path must be short
 	if err != nil {
 		t.Fatal(err)

@@ -27,6 +27,7 @@ var needed = []struct{ file, debian string }{
 	{"git", "git"},
 	{"ip", "iproute2"},
 	{"iptables", "iptables"},
+	{"podman", "podman"},
 	{"promtool", "prometheus"},
 	{"/usr/bin/python3", "python3"},
 	{"/usr/share/python-wheels", "python3-venv"},
