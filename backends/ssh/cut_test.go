@@ -251,6 +251,42 @@ func TestCutWhileCollecting(t *testing.T) {
 	}
 }
 
+// Of one large file, too, only the rest comes: to the same agent, and to one
+// that knows nothing after both were cut off.
+func TestCutWhileCollectingOneFile(t *testing.T) {
+	c := newCutter(t, "head -c 33554432 /dev/urandom >outputs/large; cd outputs; sha256sum *", nil)
+	ref := c.begin()
+	if o := c.ended(ref); o.Outcome != run.OutcomeCompleted {
+		t.Fatalf("seen %+v", o)
+	}
+	sums := c.log(ref, false)
+	home := c.home(ref)
+	before := c.line.Passed()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() {
+		defer cancel()
+		tick := time.NewTicker(time.Millisecond)
+		defer tick.Stop()
+		for ctx.Err() == nil && c.line.Passed()-before < 16<<20 {
+			<-tick.C
+		}
+	}()
+	c.line.ResetAfter(8 << 20)
+	if err := c.b.Collect(ctx, ref, home); err != nil {
+		if list, err := home.List(); err != nil || len(list) > 1 {
+			t.Errorf("half of it is visible: %v, %v", list, err)
+		}
+	} else {
+		t.Log("it came home before it could be cut off")
+	}
+	c.ok(c.open(t).Collect(t.Context(), ref, c.home(ref)))
+	if sent := c.line.Passed() - before; sent > 43<<20 {
+		t.Errorf("%d bytes went over the line for 32 MiB", sent)
+	}
+	c.same(home.Path(), sums)
+}
+
 // same compares what is at home with what sha256sum said there.
 func (c *cutter) same(home, sums string) {
 	c.Helper()

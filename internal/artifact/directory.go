@@ -2,11 +2,8 @@ package artifact
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -14,10 +11,6 @@ import (
 	"strings"
 	"sync"
 )
-
-// incoming holds what is not whole yet. It lies beside outputs and logs and is
-// never listed.
-const incoming = ".incoming"
 
 // Directory keeps the files of one attempt in a directory on this computer,
 // below its "outputs" and "logs". Whatever else lies beside those two is not
@@ -28,15 +21,15 @@ type Directory struct {
 	// mu lets one at a time replace a name.
 	mu sync.Mutex
 
-	// room guards the directory for what is not whole yet, which is there as
-	// long as somebody uses it.
-	room  sync.Mutex
-	users int
+	room room
+	// touched are directories that have a new entry, since the last Settle.
+	touched map[string]bool
 }
 
 var (
 	_ Sink    = (*Directory)(nil)
 	_ Adopter = (*Directory)(nil)
+	_ Resumer = (*Directory)(nil)
 )
 
 // OpenDirectory gives the directory at path. It need not be there yet: it is
@@ -58,27 +51,6 @@ func (d *Directory) root() (*os.Root, error) {
 	return os.OpenRoot(d.path)
 }
 
-// Put stores one file. It is on the disk when Put returns.
-func (d *Directory) Put(ctx context.Context, name string, mode fs.FileMode, size int64, r io.Reader) error {
-	return d.store(name, func(root *os.Root, temporary string) error {
-		f, err := root.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-		if err != nil {
-			return err
-		}
-		n, err := io.Copy(f, stopReader{ctx, r})
-		if err == nil && size >= 0 && n != size {
-			err = fmt.Errorf("%d of %d bytes came: %w", n, size, io.ErrUnexpectedEOF)
-		}
-		if err == nil {
-			err = f.Chmod(mode.Perm() | 0o600)
-		}
-		if err == nil {
-			err = f.Sync()
-		}
-		return errors.Join(err, f.Close())
-	})
-}
-
 // Mkdir stores an empty directory. One that is there already is fine.
 func (d *Directory) Mkdir(_ context.Context, name string) error {
 	if err := CheckName(name); err != nil {
@@ -92,6 +64,9 @@ func (d *Directory) Mkdir(_ context.Context, name string) error {
 	if err := root.MkdirAll(name, 0o700); err != nil {
 		return fmt.Errorf("artifact %q: %w", name, err)
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.touch(name)
 	return nil
 }
 
@@ -145,14 +120,12 @@ func (d *Directory) move(name, path string) error {
 		return fmt.Errorf("artifact %q: %w", name, err)
 	}
 	defer func() { _ = root.Close() }()
-	leave, err := d.enterRoom(root)
+	leave, err := d.room.enter(root)
 	if err != nil {
 		return fmt.Errorf("artifact %q: %w", name, err)
 	}
 	defer leave()
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if err := place(root, name, func() error { return os.Rename(path, filepath.Join(d.path, name)) }); err != nil {
+	if err := d.place(root, name, func() error { return os.Rename(path, filepath.Join(d.path, name)) }); err != nil {
 		return fmt.Errorf("artifact %q: %w", name, err)
 	}
 	return nil
@@ -168,59 +141,32 @@ func (d *Directory) store(name string, create func(root *os.Root, temporary stri
 		return fmt.Errorf("artifact %q: %w", name, err)
 	}
 	defer func() { _ = root.Close() }()
-	leave, err := d.enterRoom(root)
+	leave, err := d.room.enter(root)
 	if err != nil {
 		return fmt.Errorf("artifact %q: %w", name, err)
 	}
 	defer leave()
 	temporary := temporaryName(name)
-	if err = root.RemoveAll(temporary); err == nil {
-		err = create(root, temporary)
-	}
-	if err == nil {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		err = place(root, name, func() error { return root.Rename(temporary, name) })
+	if err = create(root, temporary); err == nil {
+		err = d.place(root, name, func() error { return root.Rename(temporary, name) })
 	}
 	if err != nil {
-		_ = root.RemoveAll(temporary) // else a repeat does
+		_ = root.RemoveAll(temporary) // else whoever enters the room next does
 		return fmt.Errorf("artifact %q: %w", name, err)
 	}
 	return nil
 }
 
-// temporaryName of name. The same name has the same one again, so that a repeat
-// after a crash sweeps away what the crash left.
-func temporaryName(name string) string {
-	sum := sha256.Sum256([]byte(name))
-	return incoming + "/" + hex.EncodeToString(sum[:12])
-}
-
-// enterRoom makes the directory for temporary names. The last to leave removes
-// it, unless a crash before us left something in it.
-func (d *Directory) enterRoom(root *os.Root) (leave func(), err error) {
-	d.room.Lock()
-	defer d.room.Unlock()
-	if err := root.MkdirAll(incoming, 0o700); err != nil {
-		return nil, err
-	}
-	d.users++
-	return func() {
-		d.room.Lock()
-		defer d.room.Unlock()
-		if d.users--; d.users == 0 {
-			_ = root.Remove(incoming)
-		}
-	}, nil
-}
-
 // place runs rename, which puts something at name. What is there already is
 // moved aside first, because rename replaces only files and empty directories;
 // it goes once the new one is in its place.
-func place(root *os.Root, name string, rename func() error) error {
+func (d *Directory) place(root *os.Root, name string, rename func() error) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if err := checkParents(root, name); err != nil {
 		return err
 	}
+	d.touch(name)
 	if old, err := root.Lstat(name); err != nil || !old.IsDir() {
 		return rename()
 	}
@@ -290,17 +236,4 @@ func LeadsOut(name, target string) bool {
 		}
 	}
 	return len(at) == 0 || (at[0] != "outputs" && at[0] != "logs")
-}
-
-// stopReader ends with ctx.
-type stopReader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (s stopReader) Read(p []byte) (int, error) {
-	if err := s.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return s.r.Read(p)
 }

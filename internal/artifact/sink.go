@@ -2,7 +2,8 @@
 // directory now, blob stores later.
 //
 // A backend writes into a Sink. A file is visible in it only whole: what was
-// cut half-way is not there, and storing it again replaces it.
+// cut half-way is not there, and storing it again replaces it. A store may keep
+// the beginning out of sight, so that only the rest need come (Resumer).
 package artifact
 
 import (
@@ -22,6 +23,19 @@ type Sink interface {
 	// Link stores a symbolic link; one that leads out of the attempt's own
 	// directory is refused.
 	Link(ctx context.Context, name, target string) error
+	// Settle is said when all is stored: what was put stays, whatever happens
+	// to the machine, and what was only begun is dropped.
+	Settle(ctx context.Context) error
+}
+
+// Resumer is a Sink that keeps what came of a large file whose Put was cut off,
+// so that only the rest need come.
+type Resumer interface {
+	// Begun is how much is kept of a file, in bytes, and the SHA-256 of that;
+	// zero when nothing is.
+	Begun(ctx context.Context, name string) (size int64, digest []byte, err error)
+	// PutRest is Put of what follows the at bytes that Begun told of.
+	PutRest(ctx context.Context, name string, mode fs.FileMode, at int64, r io.Reader) error
 }
 
 // Adopter is a Sink on this computer that can take a directory or file over by

@@ -101,12 +101,12 @@ func (m *Machine) copyHome(ctx context.Context, at place, sink artifact.Sink, le
 			return err
 		}
 	}
-	text := strings.Join(c.remarks, "") + left
-	if text == "" {
-		return nil
+	if text := strings.Join(c.remarks, "") + left; text != "" {
+		if err := sink.Put(ctx, remarksFile, readable, int64(len(text)), strings.NewReader(text)); err != nil {
+			return err
+		}
 	}
-	const readable = 0o600
-	return sink.Put(ctx, remarksFile, readable, int64(len(text)), strings.NewReader(text))
+	return sink.Settle(ctx)
 }
 
 // copying is one copyHome at work.

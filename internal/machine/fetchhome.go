@@ -9,8 +9,10 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/runnerml/runner/internal/artifact"
 	"github.com/runnerml/runner/internal/onhost"
@@ -20,8 +22,11 @@ const (
 	// fewBytes is the size up to which a file is held in memory on its way
 	// home, so that several can be stored at once.
 	fewBytes = 4 << 20
-	// storedAtOnce is how many of them are.
-	storedAtOnce = 8
+	// heldBytes bounds what such files take.
+	heldBytes = 32 << 20
+	// storedAtOnce is how many of them are: a disk syncs many at once as fast as
+	// a few.
+	storedAtOnce = 96
 )
 
 // reader is a Sink that can say what it has, so that what came home before an
@@ -30,9 +35,9 @@ type reader interface {
 	Open(name string) (artifact.Readable, error)
 }
 
-// fetchHome brings everything home from another machine in one stream.
+// fetchHome brings everything home from another machine.
 func (m *Machine) fetchHome(ctx context.Context, at place, sink artifact.Sink, left string) error {
-	f := &fetching{sink: sink, at: at, done: map[string]bool{}}
+	f := &fetching{sink: sink, at: at, held: semaphore.NewWeighted(heldBytes), done: map[string]bool{}}
 	var from []string
 	for _, top := range []string{"outputs", "logs"} {
 		from = append(from, path.Join(at.work(), top))
@@ -40,31 +45,45 @@ func (m *Machine) fetchHome(ctx context.Context, at place, sink artifact.Sink, l
 	for _, o := range at.ours() {
 		from = append(from, o.source)
 	}
-	var storing errgroup.Group
-	storing.SetLimit(storedAtOnce)
-	choose := func(items []onhost.Item) ([]onhost.Wish, error) { return f.choose(ctx, items) }
-	err := m.remote.bulk.Fetch(ctx, from, choose, func(i int, r io.Reader) error {
-		return f.take(ctx, &storing, i, r)
-	})
-	if err := errors.Join(err, storing.Wait()); err != nil {
+	if err := f.all(ctx, m.remote.bulk, from); err != nil {
 		return err
 	}
-	text := strings.Join(f.remarks, "") + left
-	if text == "" {
-		return nil
+	if text := strings.Join(f.remarks, "") + left; text != "" {
+		if err := sink.Put(ctx, remarksFile, readable, int64(len(text)), strings.NewReader(text)); err != nil {
+			return err
+		}
 	}
-	return sink.Put(ctx, remarksFile, readable, int64(len(text)), strings.NewReader(text))
+	return sink.Settle(ctx)
 }
 
 // fetching is one fetchHome at work.
 type fetching struct {
 	sink artifact.Sink
 	at   place
+	// storing are small files on their way to the disk, whose bytes are held.
+	storing *errgroup.Group
+	held    *semaphore.Weighted
+	buffers sync.Pool // of *bytes.Buffer
 	// done are files that came whole, as they were there then.
+	mu      sync.Mutex
 	done    map[string]bool
 	items   []onhost.Item
 	home    []string // by item: its name at home; empty: it is not kept
 	remarks []string
+}
+
+func (f *fetching) all(ctx context.Context, bulk *onhost.Client, from []string) error {
+	var within context.Context
+	f.storing, within = errgroup.WithContext(ctx)
+	f.storing.SetLimit(storedAtOnce)
+	choose := func(items []onhost.Item) ([]onhost.Wish, error) { return f.choose(within, items) }
+	err := bulk.Fetch(within, from, choose, func(i int, at int64, r io.Reader) error {
+		return f.take(within, i, at, r)
+	})
+	if err := f.storing.Wait(); err != nil { // which cut the fetching off
+		return err
+	}
+	return err
 }
 
 // version of a file: what it was when it came.
@@ -86,8 +105,12 @@ func (f *fetching) choose(ctx context.Context, items []onhost.Item) ([]onhost.Wi
 			continue // not what our supervisor wrote
 		case mode.IsRegular() && !isTop(name):
 			f.home[n] = name
-			if !f.done[version(i)] {
-				wishes = append(wishes, onhost.Wish{Index: n, Have: f.digest(name, i.Size)})
+			if f.came(i) {
+				continue
+			}
+			w := onhost.Wish{Index: n, Have: f.digest(name, i.Size)}
+			if w.At, w.Begun, err = f.begun(ctx, name, i.Size); err == nil {
+				wishes = append(wishes, w)
 			}
 		case mode.IsDir():
 			if i.Empty {
@@ -159,27 +182,75 @@ func (f *fetching) digest(name string, size int64) []byte {
 	return sum.Sum(nil)
 }
 
-// take stores one file: a small one beside others.
-func (f *fetching) take(ctx context.Context, storing *errgroup.Group, n int, content io.Reader) error {
+// begun is how much came of a large file before the line was cut, and its digest.
+func (f *fetching) begun(ctx context.Context, name string, size int64) (int64, []byte, error) {
+	from, ok := f.sink.(artifact.Resumer)
+	if !ok || size <= fewBytes {
+		return 0, nil, nil
+	}
+	at, digest, err := from.Begun(ctx, name)
+	if err != nil || at > size {
+		return 0, nil, err
+	}
+	return at, digest, nil
+}
+
+// take stores one file, from byte at on: a small one beside others.
+func (f *fetching) take(ctx context.Context, n int, at int64, content io.Reader) error {
 	i, name := f.items[n], f.home[n]
 	if name == "" {
 		return errNotWanted
 	}
-	if i.Size > fewBytes {
-		if err := f.sink.Put(ctx, name, i.Mode.Perm(), -1, content); err != nil {
+	if at > 0 || i.Size > fewBytes {
+		if err := f.takeLarge(ctx, i, name, at, content); err != nil {
 			return err
 		}
-		f.done[version(i)] = true
+		f.noteCame(i)
 		return nil
 	}
-	var held bytes.Buffer
-	held.Grow(int(i.Size) + 1)
-	if _, err := io.Copy(&held, content); err != nil {
+	if err := f.held.Acquire(ctx, i.Size); err != nil {
+		return context.Cause(ctx)
+	}
+	held, _ := f.buffers.Get().(*bytes.Buffer)
+	if held == nil {
+		held = new(bytes.Buffer)
+	}
+	held.Reset()
+	held.Grow(int(i.Size) + bytes.MinRead)
+	if _, err := held.ReadFrom(content); err != nil {
+		f.held.Release(i.Size)
 		return err
 	}
-	f.done[version(i)] = true // or storing fails, and all of it
-	storing.Go(func() error { return f.sink.Put(ctx, name, i.Mode.Perm(), int64(held.Len()), &held) })
+	f.noteCame(i) // or storing fails, and all of it
+	f.storing.Go(func() error {
+		defer f.held.Release(i.Size)
+		defer f.buffers.Put(held)
+		return f.sink.Put(ctx, name, i.Mode.Perm(), int64(held.Len()), held)
+	})
 	return nil
+}
+
+func (f *fetching) takeLarge(ctx context.Context, i onhost.Item, name string, at int64, content io.Reader) error {
+	if at == 0 {
+		return f.sink.Put(ctx, name, i.Mode.Perm(), -1, content)
+	}
+	to, ok := f.sink.(artifact.Resumer)
+	if !ok {
+		return errNotWanted
+	}
+	return to.PutRest(ctx, name, i.Mode.Perm(), at, content)
+}
+
+func (f *fetching) came(i onhost.Item) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.done[version(i)]
+}
+
+func (f *fetching) noteCame(i onhost.Item) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.done[version(i)] = true
 }
 
 // errNotWanted is a file that we did not ask for.

@@ -15,8 +15,13 @@ import (
 
 // wish is a file that is wanted, unless its content is what is there already.
 type wish struct {
-	Index int    `json:"index"`
-	Have  []byte `json:"have,omitempty"`
+	Index int `json:"index"`
+	// Path is said when no list was.
+	Path []byte `json:"path,omitempty"`
+	Have []byte `json:"have,omitempty"`
+	// At is where to begin, if what is before it has the digest Begun.
+	At    int64  `json:"at,omitempty"`
+	Begun []byte `json:"begun,omitempty"`
 }
 
 // mainFetch lists what is below its arguments and sends what is wanted of it.
@@ -38,6 +43,26 @@ func mainFetch(ctx context.Context, args []string, in *listener, out *speaker) e
 	if err := said.Close(); err != nil {
 		return err
 	}
+	return sendWanted(ctx, in, out, func(w wish) (string, error) {
+		if w.Index < 0 || w.Index >= len(items) {
+			return "", fmt.Errorf("file %d of %d: %w", w.Index, len(items), errFrame)
+		}
+		return string(items[w.Index].Path), nil
+	})
+}
+
+// mainSend sends files that another of us listed.
+func mainSend(ctx context.Context, args []string, in *listener, out *speaker) error {
+	if len(args) != 0 {
+		return fmt.Errorf("%w: files are asked for on standard input", errUsage)
+	}
+	return sendWanted(ctx, in, out, func(w wish) (string, error) {
+		return string(w.Path), absolute(string(w.Path))
+	})
+}
+
+// sendWanted hears what is wanted and sends it.
+func sendWanted(ctx context.Context, in *listener, out *speaker, nameOf func(wish) (string, error)) error {
 	asked := in.stream()
 	var wishes []wish
 	if err := json.NewDecoder(asked).Decode(&wishes); err != nil {
@@ -48,12 +73,17 @@ func mainFetch(ctx context.Context, args []string, in *listener, out *speaker) e
 	}
 	ctx, cancel := untilCut(ctx, in)
 	defer cancel(nil)
-	s := &sending{out: out, buf: make([]byte, dataFrame)}
+	pack, err := newPacker()
+	if err != nil {
+		return err
+	}
+	s := &sending{out: out, buf: make([]byte, headRoom+dataFrame), pack: pack}
 	for _, w := range wishes {
-		if w.Index < 0 || w.Index >= len(items) {
-			return fmt.Errorf("file %d of %d: %w", w.Index, len(items), errFrame)
+		name, err := nameOf(w)
+		if err != nil {
+			return err
 		}
-		if err := s.file(ctx, string(items[w.Index].Path), w); err != nil {
+		if err := s.file(ctx, name, w); err != nil {
 			return err
 		}
 	}
@@ -62,8 +92,9 @@ func mainFetch(ctx context.Context, args []string, in *listener, out *speaker) e
 
 // sending sends files one after the other.
 type sending struct {
-	out *speaker
-	buf []byte
+	out  *speaker
+	buf  []byte // headRoom, and what is read
+	pack *packer
 }
 
 func (s *sending) file(ctx context.Context, name string, w wish) error {
@@ -72,27 +103,60 @@ func (s *sending) file(ctx context.Context, name string, w wish) error {
 		return err
 	}
 	defer func() { _ = f.Close() }() // only read
+	from := untilDone{ctx, f}
 	if len(w.Have) > 0 {
-		sum := sha256.New()
-		if _, err := io.CopyBuffer(sum, untilDone{ctx, f}, s.buf); err != nil {
+		same, err := s.matches(from, w.Have, -1)
+		if same || err != nil {
 			return err
-		}
-		if string(sum.Sum(nil)) == string(w.Have) {
-			return nil
 		}
 		if _, err := f.Seek(0, io.SeekStart); err != nil {
 			return err
 		}
 	}
-	if err := s.out.frame(markFile, binary.AppendUvarint(nil, uint64(w.Index))); err != nil {
+	at := w.At
+	if at > 0 {
+		same, err := s.matches(from, w.Begun, at)
+		if err != nil {
+			return err
+		}
+		if !same {
+			at = 0
+			if _, err := f.Seek(0, io.SeekStart); err != nil {
+				return err
+			}
+		}
+	}
+	said := binary.AppendUvarint(nil, uint64(w.Index))
+	if err := s.out.frame(markFile, binary.AppendUvarint(said, uint64(at))); err != nil {
 		return err
 	}
+	return s.rest(from)
+}
+
+// matches reads size bytes, or all when size is negative, and says whether
+// these have a digest.
+func (s *sending) matches(from io.Reader, digest []byte, size int64) (bool, error) {
+	if size >= 0 {
+		from = io.LimitReader(from, size)
+	}
 	sum := sha256.New()
+	n, err := io.CopyBuffer(struct{ io.Writer }{sum}, from, s.buf)
+	if err != nil {
+		return false, err
+	}
+	return (size < 0 || n == size) && string(sum.Sum(nil)) == string(digest), nil
+}
+
+// rest sends a file's content from where it is read, and its digest.
+func (s *sending) rest(from io.Reader) error {
+	s.pack.another()
+	sum := newCheck()
 	for {
-		n, err := io.ReadFull(untilDone{ctx, f}, s.buf)
+		n, err := io.ReadFull(from, s.buf[headRoom:])
 		if n > 0 {
-			sum.Write(s.buf[:n])
-			if err := s.out.frame(markData, s.buf[:n]); err != nil {
+			raw := s.buf[headRoom : headRoom+n]
+			_, _ = sum.Write(raw) // never fails
+			if err := s.data(n, s.pack.pack(raw)); err != nil {
 				return err
 			}
 		}
@@ -106,7 +170,15 @@ func (s *sending) file(ctx context.Context, name string, w wish) error {
 	if err := s.out.frame(markEnd, nil); err != nil {
 		return err
 	}
-	return s.out.frame(markSum, sum.Sum(nil))
+	return s.out.frame(markSum, checkSum(sum))
+}
+
+// data sends n bytes of buf, or what they were packed into.
+func (s *sending) data(n int, packed []byte) error {
+	if packed == nil {
+		return s.out.framed(markData, s.buf, n)
+	}
+	return s.out.frame(markPacked, packed)
 }
 
 // openFile opens a regular file, also one that its owner closed.

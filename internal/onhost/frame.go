@@ -9,6 +9,8 @@ import (
 	"io"
 	"sync"
 	"time"
+
+	"github.com/klauspost/compress/zstd"
 )
 
 // A frame is its mark, the length of its payload and the payload. What has no
@@ -26,6 +28,7 @@ const (
 	markRemove   = 'r'
 	markChanged  = 'c'
 	markAlive    = 'k'
+	markPacked   = 'z' // as data, compressed
 )
 
 const (
@@ -58,6 +61,22 @@ func (s *speaker) frame(mark byte, payload []byte) error {
 	s.buf = binary.AppendUvarint(append(s.buf[:0], mark), uint64(len(payload)))
 	s.buf = append(s.buf, payload...)
 	_, err := s.w.Write(s.buf)
+	return err
+}
+
+// headRoom is what a frame has before its payload, at most.
+const headRoom = 1 + binary.MaxVarintLen32
+
+// framed is frame of the first n bytes after the headRoom of buf, which are not
+// copied once more.
+func (s *speaker) framed(mark byte, buf []byte, n int) error {
+	var head [headRoom]byte
+	h := binary.AppendUvarint(append(head[:0], mark), uint64(n))
+	at := headRoom - len(h)
+	copy(buf[at:], h)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, err := s.w.Write(buf[at : headRoom+n])
 	return err
 }
 
@@ -105,30 +124,47 @@ func (w *streamWriter) Close() error {
 type listener struct {
 	r   *bufio.Reader
 	buf []byte
+	// unpacker is made when the first compressed frame comes.
+	unpacker *zstd.Decoder
 }
 
 func newListener(r io.Reader) *listener { return &listener{r: bufio.NewReaderSize(r, 64<<10)} }
 
 // frame gives the next one; its payload is good until the one after.
 func (l *listener) frame() (mark byte, payload []byte, err error) {
-	if mark, err = l.r.ReadByte(); err != nil {
-		return 0, nil, cut(err)
-	}
-	n, err := binary.ReadUvarint(l.r)
+	mark, n, err := l.head()
 	if err != nil {
-		return 0, nil, cut(err)
+		return 0, nil, err
 	}
-	if n > maxFrame {
-		return 0, nil, fmt.Errorf("a frame of %d bytes: %w", n, errFrame)
+	payload, err = l.body(n)
+	return mark, payload, err
+}
+
+// head reads what is before a frame's payload, which has n bytes.
+func (l *listener) head() (mark byte, n int, err error) {
+	if mark, err = l.r.ReadByte(); err != nil {
+		return 0, 0, cut(err)
 	}
-	if uint64(cap(l.buf)) < n {
+	size, err := binary.ReadUvarint(l.r)
+	if err != nil {
+		return 0, 0, cut(err)
+	}
+	if size > maxFrame {
+		return 0, 0, fmt.Errorf("a frame of %d bytes: %w", size, errFrame)
+	}
+	return mark, int(size), nil
+}
+
+// body reads the payload after a head.
+func (l *listener) body(n int) ([]byte, error) {
+	if cap(l.buf) < n {
 		l.buf = make([]byte, n)
 	}
 	l.buf = l.buf[:n]
 	if _, err := io.ReadFull(l.r, l.buf); err != nil {
-		return 0, nil, cut(err)
+		return nil, cut(err)
 	}
-	return mark, l.buf, nil
+	return l.buf, nil
 }
 
 func cut(err error) error {
@@ -169,6 +205,8 @@ type streamReader struct {
 	l     *listener
 	ahead []byte
 	err   error
+	// unpacked is a frame that was compressed.
+	unpacked []byte
 }
 
 func (r *streamReader) Read(p []byte) (int, error) {
@@ -176,7 +214,18 @@ func (r *streamReader) Read(p []byte) (int, error) {
 		if r.err != nil {
 			return 0, r.err
 		}
-		mark, payload, err := r.l.frame()
+		mark, n, err := r.l.head()
+		if err == nil && mark == markData && n <= len(p) && n > 0 {
+			if _, r.err = io.ReadFull(r.l.r, p[:n]); r.err != nil {
+				r.err = cut(r.err)
+				return 0, r.err
+			}
+			return n, nil
+		}
+		var payload []byte
+		if err == nil {
+			payload, err = r.l.body(n)
+		}
 		switch {
 		case err != nil:
 			r.err = err
@@ -184,6 +233,9 @@ func (r *streamReader) Read(p []byte) (int, error) {
 			r.err = io.EOF
 		case mark == markFailed:
 			r.err = decodeFailure(payload)
+		case mark == markPacked:
+			r.unpacked, r.err = r.l.unpack(payload, r.unpacked)
+			r.ahead = r.unpacked
 		case mark != markData:
 			r.err = fmt.Errorf("a frame %q in a stream: %w", mark, errFrame)
 		default:

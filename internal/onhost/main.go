@@ -17,6 +17,7 @@ const (
 const usage = `usage: runner onhost serve ROOT
        runner onhost unpack [--keep] STORE SNAPSHOT DIR
        runner onhost fetch PATH...
+       runner onhost send
        runner onhost watch RUNS
        runner onhost prune [--dry-run] --older-than DURATION ROOT
 They speak with the runner that started them.
@@ -36,7 +37,7 @@ func Main(args []string, stdin io.Reader, stdout io.Writer) int {
 		return 0
 	}
 	verbs := map[string]func(context.Context, []string, *listener, *speaker) error{
-		"unpack": mainUnpack, "fetch": mainFetch, "watch": mainWatch, "prune": mainPrune,
+		"unpack": mainUnpack, "fetch": mainFetch, "send": mainSend, "watch": mainWatch, "prune": mainPrune,
 	}
 	var verb func(context.Context, []string, *listener, *speaker) error
 	if len(args) > 0 {

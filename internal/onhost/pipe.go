@@ -5,15 +5,21 @@ import (
 	"sync"
 )
 
-// pipeRoom is how much a pipe holds.
-const pipeRoom = 1 << 20
+const (
+	// pipeRoom is how much a pipe holds.
+	pipeRoom = 1 << 20
+	// firstRoom is how much it begins with: most verbs say little.
+	firstRoom = 64 << 10
+)
 
 // pipe holds what a verb said until it is read, so that its last words are
 // there when it has gone. A full one makes it wait.
 type pipe struct {
 	mu     sync.Mutex
 	change sync.Cond
-	held   []byte
+	// ring holds n bytes from at on, and goes on at its beginning.
+	ring  []byte
+	at, n int
 	// ended is why no more comes; deaf says that nobody reads any more.
 	ended error
 	deaf  bool
@@ -28,33 +34,45 @@ func newPipe() *pipe {
 func (p *pipe) Write(b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for len(p.held) >= pipeRoom && !p.deaf && p.ended == nil {
-		p.change.Wait()
+	for written := 0; ; p.change.Broadcast() {
+		for len(b) > 0 && p.n == pipeRoom && !p.deaf && p.ended == nil {
+			p.change.Wait()
+		}
+		switch {
+		case p.deaf || len(b) == 0:
+			return written + len(b), nil
+		case p.ended != nil:
+			return written, io.ErrClosedPipe
+		}
+		if p.n == len(p.ring) {
+			p.grow()
+		}
+		end := (p.at + p.n) % len(p.ring)
+		room := p.ring[end:min(len(p.ring), end+len(p.ring)-p.n)]
+		n := copy(room, b)
+		p.n, b, written = p.n+n, b[n:], written+n
 	}
-	switch {
-	case p.deaf:
-		return len(b), nil
-	case p.ended != nil:
-		return 0, io.ErrClosedPipe
-	}
-	p.held = append(p.held, b...)
-	p.change.Broadcast()
-	return len(b), nil
+}
+
+// grow doubles the ring.
+func (p *pipe) grow() {
+	more := make([]byte, max(firstRoom, 2*len(p.ring)))
+	first := copy(more, p.ring[p.at:])
+	copy(more[first:], p.ring[:p.at])
+	p.ring, p.at = more, 0
 }
 
 func (p *pipe) Read(b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for len(p.held) == 0 && p.ended == nil {
+	for p.n == 0 && p.ended == nil {
 		p.change.Wait()
 	}
-	if len(p.held) == 0 {
+	if p.n == 0 {
 		return 0, p.ended
 	}
-	n := copy(b, p.held)
-	if p.held = p.held[n:]; len(p.held) == 0 {
-		p.held = nil
-	}
+	n := copy(b, p.ring[p.at:min(len(p.ring), p.at+p.n)])
+	p.at, p.n = (p.at+n)%len(p.ring), p.n-n
 	p.change.Broadcast()
 	return n, nil
 }
@@ -71,6 +89,6 @@ func (p *pipe) end(err error) {
 func (p *pipe) drop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.deaf, p.held = true, nil
+	p.deaf, p.ring, p.at, p.n = true, nil, 0, 0
 	p.change.Broadcast()
 }

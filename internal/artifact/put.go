@@ -1,0 +1,133 @@
+package artifact
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+const (
+	// worthKeeping is the size from which on what came of a file that was cut
+	// off is kept.
+	worthKeeping = 1 << 20
+	// copyBuffer is how much is written at once.
+	copyBuffer = 256 << 10
+)
+
+// Put stores one file. It is on the disk when Put returns, which several do
+// faster at once than one after the other. What came of a large file that was
+// cut off is kept for PutRest.
+func (d *Directory) Put(ctx context.Context, name string, mode fs.FileMode, size int64, r io.Reader) error {
+	return d.put(name, func(root *os.Root, temporary string) error {
+		f, err := root.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if err != nil {
+			return err
+		}
+		return write(ctx, f, mode, size, r)
+	})
+}
+
+// PutRest is Put of a file of which the first at bytes are kept from before.
+func (d *Directory) PutRest(ctx context.Context, name string, mode fs.FileMode, at int64, r io.Reader) error {
+	return d.put(name, func(root *os.Root, temporary string) error {
+		if err := root.Rename(partName(name), temporary); err != nil {
+			return err
+		}
+		f, err := root.OpenFile(temporary, os.O_WRONLY|os.O_APPEND, 0)
+		if err != nil {
+			return err
+		}
+		if info, err := f.Stat(); err != nil || info.Size() != at {
+			return errors.Join(err, fmt.Errorf("the rest from byte %d on: %w", at, errOtherPart), f.Close())
+		}
+		return write(ctx, f, mode, -1, r)
+	})
+}
+
+// errOtherPart is a rest that does not fit what is kept.
+var errOtherPart = errors.New("it is not the rest of what is here")
+
+// put is store of a file whose beginning is kept when it is cut off.
+func (d *Directory) put(name string, create func(root *os.Root, temporary string) error) error {
+	return d.store(name, func(root *os.Root, temporary string) error {
+		err := create(root, temporary)
+		if err != nil && !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, errOtherPart) {
+			keepPart(root, temporary, partName(name))
+		}
+		if err == nil {
+			_ = root.Remove(partName(name)) // of an earlier version
+		}
+		return err
+	})
+}
+
+// write writes to f, makes it durable and closes it.
+func write(ctx context.Context, f *os.File, mode fs.FileMode, size int64, r io.Reader) error {
+	n, err := io.CopyBuffer(struct{ io.Writer }{f}, stopReader{ctx, r}, make([]byte, copyBuffer))
+	if err == nil && size >= 0 && n != size {
+		err = fmt.Errorf("%d of %d bytes came: %w", n, size, io.ErrUnexpectedEOF)
+	}
+	if err == nil {
+		err = f.Chmod(mode.Perm() | 0o600)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+// Begun is how much is kept of a file whose Put was cut off, and the SHA-256 of
+// that; zero when nothing is.
+func (d *Directory) Begun(ctx context.Context, name string) (size int64, digest []byte, err error) {
+	if err := CheckName(name); err != nil {
+		return 0, nil, err
+	}
+	root, err := os.OpenRoot(d.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil, nil
+	}
+	if err != nil {
+		return 0, nil, fmt.Errorf("artifact %q: %w", name, err)
+	}
+	defer func() { _ = root.Close() }()
+	if _, err := root.Lstat(incoming); errors.Is(err, fs.ErrNotExist) {
+		return 0, nil, nil
+	}
+	leave, err := d.room.enter(root) // which finds what a crash left
+	if err != nil {
+		return 0, nil, fmt.Errorf("artifact %q: %w", name, err)
+	}
+	defer leave()
+	f, err := root.Open(partName(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil, nil
+	}
+	if err != nil {
+		return 0, nil, fmt.Errorf("artifact %q: %w", name, err)
+	}
+	defer func() { _ = f.Close() }() // only read
+	sum := sha256.New()
+	size, err = io.CopyBuffer(struct{ io.Writer }{sum}, stopReader{ctx, f}, make([]byte, copyBuffer))
+	if err != nil {
+		return 0, nil, fmt.Errorf("artifact %q: %w", name, err)
+	}
+	return size, sum.Sum(nil), nil
+}
+
+// stopReader ends with ctx.
+type stopReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (s stopReader) Read(p []byte) (int, error) {
+	if err := s.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return s.r.Read(p)
+}
