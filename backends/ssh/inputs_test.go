@@ -51,18 +51,27 @@ func TestInputsAreSentOnce(t *testing.T) {
 	if sent := c.line.Passed() - before; sent > 1<<20 {
 		t.Errorf("%d bytes went over the line for what is there", sent)
 	}
-	freed, err := c.b.Prune(t.Context(), 0, false)
-	if err != nil || freed.Inputs != 0 {
-		t.Errorf("pruned while in use: %+v, %v", freed, err)
+	prune := func(older time.Duration) map[backends.PruneKind]int {
+		t.Helper()
+		freed, err := c.b.Prune(t.Context(), backends.Pruning{Kinds: backends.PruneKinds(), OlderThan: older})
+		c.ok(err)
+		counts := map[backends.PruneKind]int{}
+		for _, f := range freed {
+			counts[f.Kind] = f.Count
+		}
+		return counts
+	}
+	if freed := prune(0); freed[backends.PruneInputs] != 0 {
+		t.Errorf("pruned while in use: %v", freed)
 	}
 	c.ok(c.b.Release(t.Context(), ref))
-	for _, want := range []int{2, 0} {
-		if freed, err = c.b.Prune(t.Context(), 0, false); err != nil || freed.Inputs != want {
-			t.Errorf("pruned %+v, %v", freed, err)
-		}
+	if freed := prune(time.Hour); len(freed) != 0 {
+		t.Errorf("pruned what was used lately: %v", freed)
 	}
-	if freed, err = c.b.Prune(t.Context(), time.Hour, false); err != nil || freed.Snapshots != 0 {
-		t.Errorf("pruned again %+v, %v", freed, err)
+	for _, want := range []int{2, 0} {
+		if freed := prune(0); freed[backends.PruneInputs] != want {
+			t.Errorf("pruned %v", freed)
+		}
 	}
 }
 

@@ -218,11 +218,12 @@ func newEnvironmentLock(c *cli) *cobra.Command {
 }
 
 func newEnvironmentPrune(c *cli) *cobra.Command {
-	cmd := &cobra.Command{Use: "prune", Short: "Remove environments that nobody used for long", Args: wants(0, 0, "")}
+	cmd := &cobra.Command{Use: "prune", Short: "Remove environments that nobody used for long, here and on targets", Args: wants(0, 0, "")}
 	var f pruneFlags
 	f.add(cmd, "those last used")
+	c.completeFlag(cmd, "target", c.targetNames)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		age, err := f.age(cmd)
+		p, err := f.request(cmd)
 		if err != nil {
 			return err
 		}
@@ -231,11 +232,11 @@ func newEnvironmentPrune(c *cli) *cobra.Command {
 			return err
 		}
 		defer client.Close()
-		report, err := client.PruneEnvironments(cmd.Context(), age, f.dryRun)
+		report, err := client.PruneEnvironments(cmd.Context(), p)
 		if err != nil {
 			return err
 		}
-		return c.showPruned(report, f.format)
+		return c.showPruned(report, &f)
 	}
 	return cmd
 }

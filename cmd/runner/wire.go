@@ -66,6 +66,7 @@ func startEngine(ctx context.Context, home server.Home, log *slog.Logger) (_ *en
 		Home: string(home), Store: db, Snapshots: snapshots,
 		Backends: map[string]backends.Backend{"local": here}, Machines: machines,
 		Metrics: m, Logger: log, UnreachableLimit: time.Duration(set.UnreachableLimit),
+		Keeping: keeping(set.Prune),
 	})
 	if err != nil {
 		return nil, err
@@ -79,6 +80,17 @@ func startEngine(ctx context.Context, home server.Home, log *slog.Logger) (_ *en
 		busy:  func(context.Context) (bool, error) { return !c.Idle(), nil },
 		close: closeAll,
 	}, nil
+}
+
+// keeping is what machines keep, by the settings.
+func keeping(p settings.Prune) controller.Keeping {
+	return controller.Keeping{
+		Every: time.Duration(p.Every), OlderThan: time.Duration(p.OlderThan),
+		MaxBytes: map[backends.PruneKind]int64{
+			backends.PruneSnapshots: int64(p.MaxSnapshots), backends.PruneEnvironments: int64(p.MaxEnvironments),
+			backends.PruneImages: int64(p.MaxImages), backends.PruneInputs: int64(p.MaxInputs),
+		},
+	}
 }
 
 // openLocal makes this computer ready as a target.

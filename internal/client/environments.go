@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"time"
 
 	"github.com/runnerml/runner/internal/controller"
 	"github.com/runnerml/runner/internal/server"
@@ -69,7 +68,6 @@ func (c *Client) EnvironmentLock(ctx context.Context, name string) (string, erro
 }
 
 // PruneEnvironments removes those that nobody used for that long.
-func (c *Client) PruneEnvironments(ctx context.Context, olderThan time.Duration, dryRun bool) (*controller.PruneReport, error) {
-	return post[controller.PruneReport](ctx, c, "/v1/environments/prune",
-		server.PruneRequest{OlderThan: olderThan.Seconds(), DryRun: dryRun})
+func (c *Client) PruneEnvironments(ctx context.Context, p server.PruneRequest) (*controller.PruneReport, error) {
+	return post[controller.PruneReport](ctx, c, "/v1/environments/prune", p)
 }

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"time"
 
 	"github.com/runnerml/runner/internal/controller"
 	"github.com/runnerml/runner/internal/run"
@@ -82,9 +81,8 @@ func (c *Client) OpenOutput(ctx context.Context, id string, attempt int, path st
 }
 
 // Prune frees what nothing needs any more.
-func (c *Client) Prune(ctx context.Context, olderThan time.Duration, dryRun bool) (*controller.PruneReport, error) {
-	return post[controller.PruneReport](ctx, c, "/v1/prune",
-		server.PruneRequest{OlderThan: olderThan.Seconds(), DryRun: dryRun})
+func (c *Client) Prune(ctx context.Context, p server.PruneRequest) (*controller.PruneReport, error) {
+	return post[controller.PruneReport](ctx, c, "/v1/prune", p)
 }
 
 // StopAgent asks the agent to end; runs go on. It is asked once.

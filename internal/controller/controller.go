@@ -40,6 +40,8 @@ type Options struct {
 	Now func() time.Time
 	// UnreachableLimit; default: DefaultUnreachableLimit.
 	UnreachableLimit time.Duration
+	// Keeping is what machines keep; its zero value: everything.
+	Keeping Keeping
 }
 
 // Controller carries runs out. Make it with New, then call Start once.
@@ -54,7 +56,9 @@ type Controller struct {
 	sealer           *sealer
 	live             *liveBoard
 	machines         *compute.Machines
+	keeping          Keeping
 	attaching        sync.Mutex // one target at a time comes or goes
+	pruning          sync.Mutex
 
 	tmu     sync.RWMutex
 	targets map[string]*target // see targets.go
@@ -84,7 +88,7 @@ func New(o Options) (*Controller, error) {
 	}
 	c := &Controller{
 		home: o.Home, store: o.Store, snapshots: o.Snapshots, metrics: o.Metrics, log: o.Logger, now: o.Now,
-		unreachableLimit: o.UnreachableLimit, sealer: s, live: newLiveBoard(),
+		unreachableLimit: o.UnreachableLimit, sealer: s, live: newLiveBoard(), keeping: o.Keeping,
 		machines: o.Machines, targets: map[string]*target{}, drivers: map[string]*driver{},
 	}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())

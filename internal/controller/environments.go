@@ -8,7 +8,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/runnerml/runner/backends"
 	"github.com/runnerml/runner/environment"
@@ -189,38 +188,4 @@ func (c *Controller) EnvironmentLock(ctx context.Context, name string) (string, 
 		env = &environment.Resolved{Digest: info.Digest, Kind: environment.Kind(info.Kind)}
 	}
 	return k.EnvironmentLock(ctx, env)
-}
-
-// PruneEnvironments removes environments that no unfinished run wants and that
-// nobody used for a while.
-func (c *Controller) PruneEnvironments(ctx context.Context, olderThan time.Duration, dryRun bool) (*PruneReport, error) {
-	all, err := c.Environments(ctx)
-	if err != nil {
-		return nil, err
-	}
-	k, err := c.keeper()
-	if err != nil {
-		return nil, err
-	}
-	report := &PruneReport{DryRun: dryRun, Runs: []string{}, Environments: []string{}}
-	before := c.now().Add(-olderThan)
-	removed := map[string]bool{}
-	for _, i := range all {
-		last := i.UsedAt
-		if last == nil {
-			last = i.CreatedAt
-		}
-		if len(i.InUseBy) > 0 || !i.Made || removed[i.Digest] || last != nil && last.After(before) {
-			continue
-		}
-		if !dryRun {
-			if err := k.RemoveEnvironment(ctx, i.Digest); err != nil {
-				return report, fmt.Errorf("remove environment %s: %w", cmp.Or(i.Name, i.Digest), err)
-			}
-		}
-		removed[i.Digest] = true
-		report.Environments = append(report.Environments, cmp.Or(i.Name, i.Digest))
-		report.Bytes += i.Bytes
-	}
-	return report, nil
 }

@@ -7,51 +7,170 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
+	"github.com/runnerml/runner/backends"
+	"github.com/runnerml/runner/internal/run"
 	"github.com/runnerml/runner/internal/snapshot"
 	"github.com/runnerml/runner/internal/store"
 )
 
-// Prune frees what nothing needs any more: runs that ended before olderThan
-// ago with what they left, environments that nobody used since, and snapshots
-// that no run refers to. With dryRun it only says what it would do.
-func (c *Controller) Prune(ctx context.Context, olderThan time.Duration, dryRun bool) (*PruneReport, error) {
-	old, err := c.store.List(ctx, store.Filter{EndedBefore: c.now().Add(-olderThan)})
+// PruneOptions say what a prune may free.
+type PruneOptions struct {
+	// OlderThan is how long ago a run ended, or something was used last.
+	OlderThan time.Duration
+	// KeepLast runs of each experiment stay, however long ago they ended.
+	KeepLast int
+	// States that runs ended in; none: all.
+	States []run.State
+	// Target to free things on; empty: all that can be reached, and here.
+	Target string
+	// EnvironmentsOnly frees environments and images, and nothing else.
+	EnvironmentsOnly bool
+	// DryRun only says what would be freed.
+	DryRun bool
+}
+
+// Keeping is what an installation keeps of what can be made or sent again.
+type Keeping struct {
+	// Every is how often attached machines are pruned by themselves; zero: never.
+	Every time.Duration
+	// OlderThan is what goes then: what nobody used for so long.
+	OlderThan time.Duration
+	// MaxBytes is how much each machine keeps of a kind; not in it: no limit.
+	MaxBytes map[backends.PruneKind]int64
+}
+
+// Prune frees what nothing needs any more: runs that ended long ago with what
+// they left, and on this computer and every target that can be reached the
+// snapshots, environments, inputs and images that nobody used since and no
+// unfinished run wants. A target that cannot be reached is named in the report.
+func (c *Controller) Prune(ctx context.Context, o PruneOptions) (*PruneReport, error) {
+	if o.Target != "" {
+		if _, err := c.named(o.Target); err != nil {
+			return nil, err
+		}
+	}
+	c.pruning.Lock() // two at once would only stumble over each other
+	defer c.pruning.Unlock()
+	report := newPruneReport(o.DryRun)
+	p, err := c.pruningOf(ctx, o)
 	if err != nil {
 		return nil, err
 	}
-	report, err := c.PruneEnvironments(ctx, olderThan, dryRun)
+	here := report.place(localTarget)
+	if !o.EnvironmentsOnly {
+		gone, err := c.pruneRuns(ctx, o, report, here)
+		if err != nil {
+			return report.done(), err
+		}
+		if o.Target == "" || o.Target == localTarget {
+			if err := c.pruneSnapshots(ctx, here, gone, o); err != nil {
+				return report.done(), err
+			}
+		}
+	}
+	c.pruneTargets(ctx, o.Target, p, report)
+	return report.done(), context.Cause(ctx)
+}
+
+// pruneRuns removes runs that ended long ago; gone are their ids.
+func (c *Controller) pruneRuns(ctx context.Context, o PruneOptions, report *PruneReport, here *PrunedPlace) (gone map[string]bool, err error) {
+	old, err := c.oldRuns(ctx, o)
 	if err != nil {
 		return nil, err
 	}
-	gone := map[string]bool{}
+	held := c.stillThere(ctx)
+	gone = map[string]bool{}
+	freed := backends.Freed{Kind: backends.PruneRuns, Names: []string{}}
+	defer func() { here.add(freed) }()
 	for _, r := range old {
-		report.Bytes += treeSize(c.runDir(r.ID))
-		gone[r.ID] = true
-		report.Runs = append(report.Runs, r.ID)
-		if dryRun {
+		if why := held.why(&r); why != "" {
+			report.Kept = append(report.Kept, KeptRun{ID: r.ID, Why: why})
 			continue
 		}
+		size := treeSize(c.runDir(r.ID))
 		// The row goes first: files without a row are found by the next prune,
 		// a row without files would promise outputs that are not there.
-		if err := c.store.DeleteRun(ctx, r.ID); err != nil {
-			return report, fmt.Errorf("remove run %s: %w", r.ID, err)
+		if !o.DryRun {
+			if err := c.store.DeleteRun(ctx, r.ID); err != nil {
+				return gone, fmt.Errorf("remove run %s: %w", r.ID, err)
+			}
+		}
+		gone[r.ID] = true
+		freed.Count, freed.Bytes, freed.Names = freed.Count+1, freed.Bytes+size, append(freed.Names, r.ID)
+	}
+	if o.DryRun {
+		return gone, nil
+	}
+	return gone, c.pruneRunDirs(ctx, gone, held, c.now().Add(-o.OlderThan))
+}
+
+// oldRuns are the runs that may go by their age, newest first.
+func (c *Controller) oldRuns(ctx context.Context, o PruneOptions) ([]run.Run, error) {
+	ended, err := c.store.List(ctx, store.Filter{EndedBefore: c.now()})
+	if err != nil {
+		return nil, err
+	}
+	before := c.now().Add(-o.OlderThan)
+	count := map[string]int{}
+	return slices.DeleteFunc(ended, func(r run.Run) bool {
+		if o.Target != "" && r.Target != o.Target || len(o.States) > 0 && !slices.Contains(o.States, r.State) {
+			return true
+		}
+		count[r.Experiment]++
+		return count[r.Experiment] <= o.KeepLast || !r.EndedAt.Before(before)
+	}), nil
+}
+
+// leftThere are attempts that targets still hold something of.
+type leftThere struct {
+	on map[string]string // the target, by run
+	// away are the targets that cannot say.
+	away map[string]bool
+}
+
+// stillThere asks the targets that can be asked.
+func (c *Controller) stillThere(ctx context.Context) leftThere {
+	l := leftThere{on: map[string]string{}, away: map[string]bool{}}
+	for _, t := range c.allTargets() {
+		s, ok := t.backend.(backends.Sweeper)
+		if !ok {
+			continue
+		}
+		if t.away() != "" {
+			l.away[t.name] = true
+			continue
+		}
+		refs, err := s.Marks(ctx)
+		if err != nil {
+			l.away[t.name] = true
+			continue
+		}
+		for _, ref := range refs {
+			l.on[ref.Run] = t.name
 		}
 	}
-	if err := c.pruneRunDirs(ctx, gone, c.now().Add(-olderThan), dryRun); err != nil {
-		return report, err
+	return l
+}
+
+// why a run must stay, or nothing: once it is forgotten, nobody clears up after
+// it.
+func (l leftThere) why(r *run.Run) string {
+	if name, ok := l.on[r.ID]; ok {
+		return "something of it is still on " + name
 	}
-	return report, c.pruneSnapshots(ctx, report, gone, olderThan, dryRun)
+	if l.away[r.Target] && r.Outcome != nil && *r.Outcome == run.OutcomeTargetUnreachable {
+		return "something of it may be on " + r.Target + ", which cannot be reached"
+	}
+	return ""
 }
 
 // pruneRunDirs removes the directories of runs that are gone from the store,
 // and those of runs that it does not have and that nobody touched since before:
-// a prune that was cut left them.
-func (c *Controller) pruneRunDirs(ctx context.Context, gone map[string]bool, before time.Time, dryRun bool) error {
-	if dryRun {
-		return nil
-	}
+// a prune that was cut left them. What an attempt is still in is left alone.
+func (c *Controller) pruneRunDirs(ctx context.Context, gone map[string]bool, held leftThere, before time.Time) error {
 	entries, err := os.ReadDir(filepath.Join(c.home, "runs"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("list what runs left: %w", err)
@@ -63,7 +182,7 @@ func (c *Controller) pruneRunDirs(ctx context.Context, gone map[string]bool, bef
 		id := e.Name()
 		if !gone[id] {
 			info, err := e.Info()
-			if err != nil || info.ModTime().After(before) {
+			if err != nil || info.ModTime().After(before) || held.on[id] != "" || held.away[localTarget] {
 				continue
 			}
 			if _, err := c.store.Run(ctx, id); err == nil {
@@ -79,10 +198,25 @@ func (c *Controller) pruneRunDirs(ctx context.Context, gone map[string]bool, bef
 	return nil
 }
 
-func (c *Controller) pruneSnapshots(ctx context.Context, report *PruneReport, gone map[string]bool, olderThan time.Duration, dryRun bool) error {
+// pruneSnapshots removes the snapshots here that no run refers to, when those
+// in gone are left out.
+func (c *Controller) pruneSnapshots(ctx context.Context, here *PrunedPlace, gone map[string]bool, o PruneOptions) error {
+	stats, err := c.snapshots.Prune(ctx, snapshot.Policy{
+		// One that was taken lately may wait for its submission.
+		Before: c.now().Add(-max(o.OlderThan, submitWindow)), DryRun: o.DryRun,
+		InUse: func() (map[snapshot.ID]bool, error) { return c.snapshotsInUse(ctx, gone) },
+	})
+	if err != nil {
+		return fmt.Errorf("prune snapshots: %w", err)
+	}
+	here.add(backends.Freed{Kind: backends.PruneSnapshots, Count: stats.Snapshots, Bytes: stats.Bytes})
+	return nil
+}
+
+func (c *Controller) snapshotsInUse(ctx context.Context, gone map[string]bool) (map[snapshot.ID]bool, error) {
 	runs, err := c.store.List(ctx, store.Filter{Specs: true})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	wanted := map[snapshot.ID]bool{}
 	for _, r := range runs {
@@ -95,29 +229,14 @@ func (c *Controller) pruneSnapshots(ctx context.Context, report *PruneReport, go
 	}
 	environments, err := c.store.ListEnvironments(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, e := range environments {
 		if e.Resolved != nil && e.Resolved.Context != "" {
 			wanted[snapshot.ID(e.Resolved.Context)] = true
 		}
 	}
-	infos, err := c.snapshots.List()
-	if err != nil {
-		return fmt.Errorf("list snapshots: %w", err)
-	}
-	before := c.now().Add(-max(olderThan, submitWindow))
-	for _, i := range infos {
-		if i.Used.After(before) {
-			wanted[i.ID] = true // taken lately: its submission may be on its way
-		}
-	}
-	stats, err := c.snapshots.Prune(ctx, func(id snapshot.ID) bool { return wanted[id] }, dryRun)
-	if err != nil {
-		return fmt.Errorf("prune snapshots: %w", err)
-	}
-	report.Snapshots, report.Bytes = stats.Snapshots, report.Bytes+stats.Bytes
-	return nil
+	return wanted, nil
 }
 
 // submitWindow is how long after it was taken a snapshot may wait for the run

@@ -119,16 +119,6 @@ type EnvironmentInfo struct {
 	InUseBy []string `json:"in_use_by,omitempty"`
 }
 
-// PruneReport says what a prune freed, or would free.
-type PruneReport struct {
-	Runs         []string `json:"runs"`
-	Snapshots    int      `json:"snapshots"`
-	Environments []string `json:"environments"`
-	// Bytes freed.
-	Bytes  int64 `json:"bytes"`
-	DryRun bool  `json:"dry_run"`
-}
-
 // Readable is an open output.
 type Readable struct {
 	OutputFile

@@ -48,6 +48,10 @@ func (c *Controller) Submit(ctx context.Context, s Submission) (_ *run.Run, crea
 	if err != nil {
 		return nil, false, fmt.Errorf("snapshot %s is not here: %w", s.Snapshot, err)
 	}
+	// A prune that is at work is waited for; the next one sees that it is used.
+	if err := c.snapshots.Touch(ctx, snapshot.ID(s.Snapshot)); err != nil {
+		return nil, false, fmt.Errorf("snapshot %s is not here: %w", s.Snapshot, err)
+	}
 	sealed := make(map[string][]byte, len(s.Secrets)+1)
 	for name, value := range s.Secrets {
 		if sealed[name], err = c.sealer.seal(value); err != nil {

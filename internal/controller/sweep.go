@@ -15,7 +15,8 @@ const sweepEvery = 10 * time.Minute
 
 // sweep releases what is left on a target of attempts that have ended: the
 // traces of a cut between the end of a run and its clean-up. What belongs to a
-// run that our store does not know is somebody's and is left alone, loudly.
+// run that our store does not know is somebody's and is left alone, loudly. Then
+// the target is pruned, when it is time.
 func (c *Controller) sweep(t *target) {
 	s, ok := t.backend.(backends.Sweeper)
 	if !ok {
@@ -23,6 +24,7 @@ func (c *Controller) sweep(t *target) {
 	}
 	for {
 		c.sweepOnce(t, s)
+		c.pruneBySelf(t)
 		if sleep(t.ctx, sweepEvery) != nil {
 			return
 		}

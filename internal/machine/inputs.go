@@ -32,7 +32,7 @@ type placedInput struct {
 // placeInputs puts the inputs where the script will find them. One that is to
 // be mounted is used where it lies: a container sees it read-only, a process
 // is trusted with it as the user's own programs are.
-func (m *Machine) placeInputs(ctx context.Context, a backends.Attempt, at place, f form, progress backends.Progress) ([]placedInput, error) {
+func (m *Machine) placeInputs(ctx context.Context, a backends.Attempt, at place, r *record, progress backends.Progress) ([]placedInput, error) {
 	if err := m.host.RemoveAll(ctx, at.inputs()); err != nil {
 		return nil, err
 	}
@@ -46,7 +46,7 @@ func (m *Machine) placeInputs(ctx context.Context, a backends.Attempt, at place,
 		if m.remote != nil {
 			place = m.placeSent
 		}
-		p, err := place(ctx, name, a.Config.Inputs[name], at, f, progress)
+		p, err := place(ctx, name, a.Config.Inputs[name], at, r, progress)
 		if err != nil {
 			return nil, err
 		}
@@ -55,8 +55,8 @@ func (m *Machine) placeInputs(ctx context.Context, a backends.Attempt, at place,
 	return placed, nil
 }
 
-func (m *Machine) placeInput(ctx context.Context, name string, in runconfig.Input, at place, f form, _ backends.Progress) (placedInput, error) {
-	p, err := m.placeOf(ctx, name, in, at, f)
+func (m *Machine) placeInput(ctx context.Context, name string, in runconfig.Input, at place, r *record, _ backends.Progress) (placedInput, error) {
+	p, err := m.placeOf(ctx, name, in, at, r.Form)
 	if err != nil || p.ReadOnly {
 		return p, err
 	}

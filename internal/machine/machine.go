@@ -72,6 +72,7 @@ var (
 	_ backends.LogFinder         = (*Machine)(nil)
 	_ backends.EnvironmentKeeper = (*Machine)(nil)
 	_ backends.Planner           = (*Machine)(nil)
+	_ backends.Pruner            = (*Machine)(nil)
 )
 
 // New makes the machine ready: the supervisor's program is put on it.

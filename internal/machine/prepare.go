@@ -40,7 +40,7 @@ func (m *Machine) prepare(ctx context.Context, a backends.Attempt, progress back
 			return err
 		}
 	}
-	r := &record{Run: a.Run, Number: a.Number, Form: formOf(a.Environment), Snapshot: a.Snapshot, BootID: m.platform.BootID, Memory: int64(a.Config.Resources.Memory)}
+	r := &record{Run: a.Run, Number: a.Number, Form: formOf(a.Environment), Snapshot: a.Snapshot, BootID: m.platform.BootID, Memory: int64(a.Config.Resources.Memory), Bin: m.bin}
 	if a.Environment != nil {
 		r.Environment = a.Environment.Digest
 	}
@@ -52,6 +52,12 @@ func (m *Machine) prepare(ctx context.Context, a backends.Attempt, progress back
 		before.Snapshot == r.Snapshot && before.BootID == r.BootID {
 		// What it works in stays as it is: somebody may just be starting it.
 		// Only the environment may have been removed since.
+		if before.Bin != m.bin { // it is we who will start it
+			before.Bin = m.bin
+			if err := m.writeRecord(ctx, at, before); err != nil {
+				return err
+			}
+		}
 		return m.ensure(ctx, a, at, before, progress)
 	}
 	if err := m.writeRecord(ctx, at, r); err != nil {
@@ -63,7 +69,7 @@ func (m *Machine) prepare(ctx context.Context, a backends.Attempt, progress back
 	if err := both.Wait(); err != nil {
 		return err
 	}
-	if r.Inputs, err = m.placeInputs(ctx, a, at, r.Form, progress); err != nil {
+	if r.Inputs, err = m.placeInputs(ctx, a, at, r, progress); err != nil {
 		return err
 	}
 	r.Prepared = true

@@ -54,6 +54,12 @@ type record struct {
 	PathPrepend []string          `json:"path_prepend,omitempty"`
 	Env         map[string]string `json:"env,omitempty"`
 	Inputs      []placedInput     `json:"inputs,omitempty"`
+	// Holds are the keys of the inputs that it has in the machine's cache, or is
+	// about to: they are written before they are asked for, so that no prune
+	// takes them.
+	Holds []string `json:"holds,omitempty"`
+	// Bin is our program that it was, or will be, started with.
+	Bin string `json:"bin,omitempty"`
 	// Memory limit in bytes, for words only.
 	Memory int64 `json:"memory,omitempty"`
 	// FirstLine of the script's file, when it says what runs it.

@@ -63,13 +63,7 @@ func (m *Machine) release(ctx context.Context, ref backends.Ref) error {
 			return err
 		}
 	}
-	if err := m.removeEmpty(ctx, string(at), m.layout.attempts(ref.Run)); err != nil {
-		return err
-	}
-	if m.remote != nil {
-		m.pruneOnce(ctx)
-	}
-	return nil
+	return m.removeEmpty(ctx, string(at), m.layout.attempts(ref.Run))
 }
 
 // removeContainer takes the attempt's container away. One that was prepared

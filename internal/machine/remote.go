@@ -3,17 +3,13 @@ package machine
 import (
 	"context"
 	"errors"
-	"fmt"
 	"path"
-	"sync"
-	"time"
 
 	"github.com/runnerml/runner/backends"
 	"github.com/runnerml/runner/internal/host"
 	"github.com/runnerml/runner/internal/onhost"
 	"github.com/runnerml/runner/internal/provision"
 	"github.com/runnerml/runner/internal/run"
-	"github.com/runnerml/runner/internal/supervise"
 )
 
 // remote is what a machine needs that is not this computer.
@@ -22,9 +18,6 @@ type remote struct {
 	// bulk has a session of its own for each stream.
 	bulk     *onhost.Client
 	unpacker *onhost.Unpacker
-
-	mu     sync.Mutex
-	pruned time.Time
 }
 
 func newRemote(c Config, direct host.Host, bin string, l layout) *remote {
@@ -62,54 +55,4 @@ func unknown(refs []backends.Ref, err error) []backends.Observation {
 		seen[i] = backends.Observation{Phase: backends.Unknown, Handle: ref.Handle, Reason: err.Error()}
 	}
 	return seen
-}
-
-// Prune frees snapshots and inputs on a machine that is not this computer which
-// no attempt there has and nobody used for so long, and programs of ours that
-// are no longer needed.
-func (m *Machine) Prune(ctx context.Context, older time.Duration, dry bool) (onhost.Pruned, error) {
-	if m.remote == nil {
-		return onhost.Pruned{}, nil // here they are the store's own
-	}
-	freed, err := m.remote.client.Prune(ctx, string(m.layout), older, dry)
-	if err != nil {
-		return freed, m.failure(err)
-	}
-	if dry {
-		return freed, nil
-	}
-	// What runs was started by one of them, and could not be asked without it.
-	if refs, err := m.Marks(ctx); err != nil || len(refs) > 0 {
-		return freed, err
-	}
-	if err := supervise.PruneBins(ctx, m.host, m.bin); err != nil {
-		return freed, m.failure(fmt.Errorf("prune: %w", err))
-	}
-	return freed, nil
-}
-
-const (
-	// pruneEvery is how often a machine is pruned by itself, and keptFor how
-	// long what nobody uses stays there.
-	pruneEvery = 24 * time.Hour
-	keptFor    = 30 * 24 * time.Hour
-	// pruneLimit is how long that may keep a release waiting.
-	pruneLimit = 10 * time.Second
-)
-
-// pruneOnce prunes a machine that was not for a day. That it cannot be done
-// now is no harm: the next day comes.
-func (m *Machine) pruneOnce(ctx context.Context) {
-	m.remote.mu.Lock()
-	due := time.Since(m.remote.pruned) > pruneEvery
-	if due {
-		m.remote.pruned = time.Now()
-	}
-	m.remote.mu.Unlock()
-	if !due {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, pruneLimit)
-	defer cancel()
-	_, _ = m.Prune(ctx, keptFor, false)
 }

@@ -95,7 +95,7 @@ func (m *Machine) sendInput(ctx context.Context, name string, s *sentInput, prog
 
 // placeSent is placeInput for a machine that is not this computer: what is
 // here is brought there, what is only there is used as it lies.
-func (m *Machine) placeSent(ctx context.Context, name string, in runconfig.Input, at place, f form, progress backends.Progress) (placedInput, error) {
+func (m *Machine) placeSent(ctx context.Context, name string, in runconfig.Input, at place, r *record, progress backends.Progress) (placedInput, error) {
 	if err := checkInput(name, in); err != nil {
 		return placedInput{}, err
 	}
@@ -103,12 +103,16 @@ func (m *Machine) placeSent(ctx context.Context, name string, in runconfig.Input
 	if err != nil {
 		return placedInput{}, inputFailure(name, "", "%w", err)
 	}
-	p, err := m.placeAt(ctx, name, in, at, f, sent)
+	p, err := m.placeAt(ctx, name, in, at, r.Form, sent)
 	if err != nil || sent == nil && p.ReadOnly {
 		return p, err
 	}
 	from := path.Clean(in.Path)
 	if sent != nil {
+		r.Holds = append(r.Holds, path.Base(sent.dir))
+		if err := m.writeRecord(ctx, at, r); err != nil {
+			return p, err
+		}
 		if err := m.sendInput(ctx, name, sent, progress); err != nil {
 			return p, err
 		}

@@ -9,11 +9,15 @@ import (
 	"github.com/runnerml/runner/internal/host"
 	"github.com/runnerml/runner/internal/host/hosttest"
 	"github.com/runnerml/runner/internal/onhost"
+	"github.com/runnerml/runner/internal/supervise"
 )
 
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "onhost" {
 		os.Exit(onhost.Main(os.Args[2:], os.Stdin, os.Stdout))
+	}
+	if len(os.Args) > 1 && os.Args[1] == "supervise" {
+		os.Exit(supervise.Main(os.Args[2:], os.Stdin, os.Stdout))
 	}
 	goleak.VerifyTestMain(m)
 }

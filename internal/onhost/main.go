@@ -19,7 +19,7 @@ const usage = `usage: runner onhost serve ROOT
        runner onhost fetch PATH...
        runner onhost send
        runner onhost watch RUNS
-       runner onhost prune [--dry-run] --older-than DURATION ROOT
+       runner onhost prune ROOT
 They speak with the runner that started them.
 `
 

@@ -9,8 +9,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
 
+	"github.com/runnerml/runner/internal/datacache"
+	"github.com/runnerml/runner/internal/flock"
 	"github.com/runnerml/runner/internal/host"
 	"github.com/runnerml/runner/internal/snapshot"
 )
@@ -42,13 +43,37 @@ func mainUnpack(ctx context.Context, args []string, in *listener, out *speaker) 
 	if err != nil {
 		return fmt.Errorf("%w: %w", errUsage, err)
 	}
-	if *keep && touch(dst) == nil {
-		return errors.Join(out.value(markHello, hello{There: true}), out.frame(markDone, nil))
-	}
 	store, err := snapshot.Open(dir)
 	if err != nil {
 		return err
 	}
+	if !*keep {
+		if err := takeAndUnpack(ctx, store, id, dst, false, in, out); err != nil {
+			return err
+		}
+		return out.frame(markDone, nil)
+	}
+	// Whoever wants the same waits, and finds it there.
+	filled, err := datacache.Open(filepath.Dir(dst)).Fill(ctx, filepath.Base(dst), func(ctx context.Context, part string) error {
+		err := takeAndUnpack(ctx, store, id, part, true, in, out)
+		if err != nil {
+			return err
+		}
+		return closeTree(part)
+	})
+	if err != nil {
+		return err
+	}
+	if !filled {
+		if err := out.value(markHello, hello{There: true}); err != nil {
+			return err
+		}
+	}
+	return out.frame(markDone, nil)
+}
+
+// takeAndUnpack takes what the store lacks of a snapshot, and unpacks it.
+func takeAndUnpack(ctx context.Context, store *snapshot.Store, id snapshot.ID, dst string, kept bool, in *listener, out *speaker) error {
 	have, err := whole(ctx, store, id)
 	if err != nil {
 		return err
@@ -63,19 +88,12 @@ func mainUnpack(ctx context.Context, args []string, in *listener, out *speaker) 
 	}
 	ctx, cancel := untilCut(ctx, in)
 	defer cancel(nil)
-	if err := unpack(ctx, store, id, dst, *keep, out); err != nil {
-		return err
-	}
-	return out.frame(markDone, nil)
+	return unpack(ctx, store, id, dst, kept, out)
 }
 
-// touch marks what is kept as used now. It fails when it is not there.
-func touch(dst string) error {
-	now := time.Now()
-	return os.Chtimes(dst, now, now)
-}
-
-// whole reports whether the store needs nothing to unpack the snapshot.
+// whole reports whether the store needs nothing to unpack the snapshot, and
+// marks it as used. An attempt wants it, and says so in its record: whoever
+// prunes from now on sees that.
 func whole(ctx context.Context, store *snapshot.Store, id snapshot.ID) (bool, error) {
 	m, err := store.Manifest(ctx, id)
 	var corrupt *snapshot.CorruptError
@@ -86,7 +104,14 @@ func whole(ctx context.Context, store *snapshot.Store, id snapshot.ID) (bool, er
 		return false, err
 	}
 	missing, err := store.Missing(ctx, m)
-	return err == nil && len(missing) == 0, err
+	if err != nil || len(missing) > 0 {
+		return false, err
+	}
+	err = store.Touch(ctx, id)
+	if errors.Is(err, snapshot.ErrNotFound) {
+		return false, nil // pruned this very moment
+	}
+	return err == nil, err
 }
 
 // receive hears the manifest, says what is missing, and imports it.
@@ -119,40 +144,29 @@ func receive(ctx context.Context, store *snapshot.Store, in *listener, out *spea
 	return stream.rest()
 }
 
-// unpack writes the snapshot to dst. Whoever was cut off may still be at it:
-// the lock is that of the directory above, and leaves no file.
-func unpack(ctx context.Context, store *snapshot.Store, id snapshot.ID, dst string, keep bool, out *speaker) error {
+// unpack writes the snapshot to dst, in place of what an unpacking that was
+// cut left there. Whoever was cut off may still be at it: what is kept has the
+// cache's lock, else the lock is that of the directory above, and leaves no file.
+func unpack(ctx context.Context, store *snapshot.Store, id snapshot.ID, dst string, kept bool, out *speaker) error {
 	const private = 0o700
 	if err := os.MkdirAll(filepath.Dir(dst), private); err != nil {
 		return err
 	}
-	unlock, err := lockDirectory(ctx, filepath.Dir(dst))
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	at := dst
-	if keep {
-		if touch(dst) == nil {
-			return nil // another brought it meanwhile
+	if !kept {
+		lock, err := flock.Directory(ctx, filepath.Dir(dst), flock.Exclusive)
+		if err != nil {
+			return err
 		}
-		at = dst + ".half"
+		defer lock.Release()
 	}
 	here := host.NewHere(filepath.Dir(dst))
 	defer func() { _ = here.Close() }() // nothing was spawned
-	if err := here.RemoveAll(ctx, at); err != nil {
+	if err := here.RemoveAll(ctx, dst); err != nil {
 		return err
 	}
-	err = store.Unpack(ctx, id, at, func(p snapshot.Progress) {
+	return store.Unpack(ctx, id, dst, func(p snapshot.Progress) {
 		_ = out.value(markProgress, p) // whoever is gone needs none
 	})
-	if err != nil || !keep {
-		return err
-	}
-	if err := closeTree(at); err != nil {
-		return err
-	}
-	return os.Rename(at, dst)
 }
 
 // closeTree takes the right to write from a tree that many will read.

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/runnerml/runner/backends"
 	"github.com/runnerml/runner/environment"
@@ -127,12 +128,8 @@ func (p *Provisioner) ensureImage(ctx context.Context, r *environment.Resolved, 
 		_, err := engine.EnsureImage(ctx, plan.reference, container.IfMissing, auth, report)
 		return made, FailureOf(err)
 	}
-	_, err = engine.Inspect(ctx, plan.reference)
-	if err == nil {
-		return made, nil
-	}
-	if container.KindOf(err) != container.ImageNotFound {
-		return Made{}, FailureOf(err)
+	if found, err := p.foundImage(ctx, engine, r.Digest, plan.reference); found || err != nil {
+		return made, FailureOf(err)
 	}
 	if plan.base != "" {
 		if _, err := engine.EnsureImage(ctx, plan.base, container.IfMissing, auth, report); err != nil {
@@ -154,6 +151,22 @@ func (p *Provisioner) ensureImage(ctx context.Context, r *environment.Resolved, 
 	}
 	_, err = engine.Build(ctx, *plan.build, log, report)
 	return made, FailureOf(err)
+}
+
+// foundImage looks for an image of ours and marks it as used. Removal waits
+// meanwhile, and then sees the mark of whoever wants it.
+func (p *Provisioner) foundImage(ctx context.Context, engine *container.Engine, digest, tag string) (bool, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, err := engine.Inspect(ctx, tag); container.KindOf(err) == container.ImageNotFound {
+		return false, nil
+	} else if err != nil {
+		return false, err
+	}
+	if now := time.Now(); now.Sub(p.touched[digest]) >= touchEvery && engine.Touch(ctx, tag) == nil {
+		p.touched[digest] = now // else it only seems unused for longer
+	}
+	return true, nil
 }
 
 func (p *Provisioner) hasImage(ctx context.Context, r *environment.Resolved) (bool, error) {

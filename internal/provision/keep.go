@@ -97,17 +97,25 @@ func (p *Provisioner) info(ctx context.Context, prefix string) (Info, error) {
 	if used, err := p.Host.Stat(ctx, path.Join(prefix, usedFile)); err == nil {
 		info.UsedAt = used.ModTime()
 	}
+	info.Bytes, err = p.size(ctx, prefix)
+	return info, err
+}
+
+// size of a tree on the disk; zero when it is not there.
+func (p *Provisioner) size(ctx context.Context, name string) (int64, error) {
+	if _, err := p.Host.Stat(ctx, name); errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
 	var out bytes.Buffer
-	if err := p.Host.Run(ctx, host.Command{Argv: []string{"du", "-sk", prefix}, Stdout: &out}); err != nil {
-		return Info{}, err
+	if err := p.Host.Run(ctx, host.Command{Argv: []string{"du", "-sk", "--", name}, Stdout: &out}); err != nil {
+		return 0, err
 	}
 	blocks, _, _ := strings.Cut(out.String(), "\t")
 	kib, err := strconv.ParseInt(strings.TrimSpace(blocks), 10, 64)
 	if err != nil {
-		return Info{}, fmt.Errorf("size of %s: %w", prefix, err)
+		return 0, fmt.Errorf("size of %s: %w", name, err)
 	}
-	info.Bytes = kib << 10
-	return info, nil
+	return kib << 10, nil
 }
 
 func (p *Provisioner) listImages(ctx context.Context) ([]Info, error) {
@@ -146,14 +154,12 @@ func (p *Provisioner) Remove(ctx context.Context, digest string) error {
 	if p.builds.busy(digest) {
 		return ErrInUse
 	}
-	if p.InUse != nil {
-		used, err := p.InUse(ctx)
-		if err != nil {
-			return fmt.Errorf("remove environment: %w", err)
-		}
-		if used[digest] {
-			return ErrInUse
-		}
+	used, err := p.inUse(ctx)
+	if err != nil {
+		return fmt.Errorf("remove environment: %w", err)
+	}
+	if used[digest] {
+		return ErrInUse
 	}
 	if !hexName.MatchString(hexOf(digest)) {
 		return fmt.Errorf("remove environment: %q is no digest", digest)

@@ -132,5 +132,8 @@ func (p *Provisioner) variable(name string) (string, bool) {
 	return "", false
 }
 
+// digestPrefix begins a digest.
+const digestPrefix = "sha256:"
+
 // hexOf is the part of a digest that is fit for file names.
-func hexOf(digest string) string { return strings.TrimPrefix(digest, "sha256:") }
+func hexOf(digest string) string { return strings.TrimPrefix(digest, digestPrefix) }

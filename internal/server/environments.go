@@ -42,7 +42,9 @@ func (s *Server) pruneEnvironments(w http.ResponseWriter, r *http.Request) error
 	if err := readJSON(r, &request); err != nil {
 		return err
 	}
-	report, err := s.Service.PruneEnvironments(r.Context(), request.age(), request.DryRun)
+	options := request.options()
+	options.EnvironmentsOnly = true
+	report, err := s.Service.Prune(r.Context(), options)
 	if err != nil {
 		return err
 	}

@@ -180,7 +180,7 @@ func (s *Server) prune(w http.ResponseWriter, r *http.Request) error {
 	if err := readJSON(r, &request); err != nil {
 		return err
 	}
-	report, err := s.Service.Prune(r.Context(), request.age(), request.DryRun)
+	report, err := s.Service.Prune(r.Context(), request.options())
 	if err != nil {
 		return err
 	}
@@ -188,4 +188,8 @@ func (s *Server) prune(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func (p PruneRequest) age() time.Duration { return time.Duration(p.OlderThan * float64(time.Second)) }
+func (p PruneRequest) options() controller.PruneOptions {
+	return controller.PruneOptions{
+		OlderThan: time.Duration(p.OlderThan * float64(time.Second)), KeepLast: p.KeepLast, States: p.States, Target: p.Target, DryRun: p.DryRun,
+	}
+}

@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"io"
-	"time"
 
 	"github.com/runnerml/runner/environment"
 	"github.com/runnerml/runner/internal/controller"
@@ -30,14 +29,13 @@ type Service interface {
 	Outputs(ctx context.Context, id string, attempt int) ([]controller.OutputFile, error)
 	OpenOutput(ctx context.Context, id string, attempt int, path string) (*controller.Readable, error)
 	RunLock(ctx context.Context, id string) (string, error)
-	Prune(ctx context.Context, olderThan time.Duration, dryRun bool) (*controller.PruneReport, error)
+	Prune(ctx context.Context, o controller.PruneOptions) (*controller.PruneReport, error)
 
 	BuildEnvironment(ctx context.Context, e *environment.Resolved, name, registryPassword string,
 		log io.Writer, progress func(controller.Progress)) (*controller.EnvironmentInfo, error)
 	Environments(ctx context.Context) ([]controller.EnvironmentInfo, error)
 	Environment(ctx context.Context, nameOrDigest string) (*controller.EnvironmentInfo, error)
 	EnvironmentLock(ctx context.Context, nameOrDigest string) (string, error)
-	PruneEnvironments(ctx context.Context, olderThan time.Duration, dryRun bool) (*controller.PruneReport, error)
 }
 
 // Positioned is a log that knows where it begins: what Service.Logs returns

@@ -5,6 +5,7 @@ import (
 
 	"github.com/runnerml/runner/environment"
 	"github.com/runnerml/runner/internal/controller"
+	"github.com/runnerml/runner/internal/run"
 )
 
 // AgentInfo is the handshake: who answers.
@@ -45,7 +46,13 @@ type BuildItem struct {
 type PruneRequest struct {
 	// OlderThan in seconds.
 	OlderThan float64 `json:"older_than"`
-	DryRun    bool    `json:"dry_run"`
+	// KeepLast runs of each experiment stay.
+	KeepLast int `json:"keep_last,omitempty"`
+	// States that runs ended in; none: all.
+	States []run.State `json:"states,omitempty"`
+	// Target to free things on; empty: all.
+	Target string `json:"target,omitempty"`
+	DryRun bool   `json:"dry_run"`
 }
 
 // Text is an answer that is one text, for example a lock.

@@ -37,6 +37,21 @@ type Settings struct {
 	BaseImages []environment.BaseImage `yaml:"base_images"`
 	// Local limits what runs may take of this computer.
 	Local Local `yaml:"local"`
+	// Prune says what machines keep of what can be made or sent again.
+	Prune Prune `yaml:"prune"`
+}
+
+// Prune is how attached machines are pruned by themselves, and how much each
+// of them keeps. Sizes that are zero are no limit.
+type Prune struct {
+	// Every is how often; 0: never. Default 1d.
+	Every runconfig.Duration `yaml:"every"`
+	// OlderThan is what goes: what nobody used for so long. Default 30d.
+	OlderThan       runconfig.Duration `yaml:"older_than"`
+	MaxSnapshots    runconfig.Bytes    `yaml:"max_snapshots"`
+	MaxEnvironments runconfig.Bytes    `yaml:"max_environments"`
+	MaxImages       runconfig.Bytes    `yaml:"max_images"`
+	MaxInputs       runconfig.Bytes    `yaml:"max_inputs"`
 }
 
 // Local is the share of this computer that runs may take. Zero: all of it.
@@ -50,6 +65,7 @@ type Local struct {
 func Load(home string) (*Settings, error) {
 	s := &Settings{
 		MaxSnapshotSize: 300 << 20, MaxLogSize: 10 << 30, UnreachableLimit: runconfig.Duration(24 * time.Hour),
+		Prune: Prune{Every: runconfig.Duration(24 * time.Hour), OlderThan: runconfig.Duration(30 * 24 * time.Hour)},
 	}
 	path := filepath.Join(home, FileName)
 	data, err := os.ReadFile(path)
@@ -89,6 +105,17 @@ func (s *Settings) problems() []yamlpos.Problem {
 	}
 	if s.Local.Memory < 0 {
 		wrong("local.memory", "must not be negative")
+	}
+	if s.Prune.Every < 0 || s.Prune.OlderThan < 0 {
+		wrong("prune", "must not have negative times")
+	}
+	for field, size := range map[string]runconfig.Bytes{
+		"max_snapshots": s.Prune.MaxSnapshots, "max_environments": s.Prune.MaxEnvironments,
+		"max_images": s.Prune.MaxImages, "max_inputs": s.Prune.MaxInputs,
+	} {
+		if size < 0 {
+			wrong("prune."+field, "must not be negative")
+		}
 	}
 	for i, b := range s.BaseImages {
 		if b.Name != "cpu" && b.Name != "gpu" {

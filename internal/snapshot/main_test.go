@@ -55,10 +55,10 @@ func beChild(role, store, src string) error {
 			return err
 		case "prune": // every other snapshot goes
 			n := 0
-			_, err = s.Prune(ctx, func(snapshot.ID) bool { n++; return n%2 == 0 }, false)
+			_, err = s.Prune(ctx, policy(s, func(snapshot.ID) bool { n++; return n%2 == 0 }, false))
 			fmt.Println("pruned")
 		case "tidy": // nothing goes, but packs are put together
-			_, err = s.Prune(ctx, keepAll, false)
+			_, err = s.Prune(ctx, policy(s, keepAll, false))
 			fmt.Println("tidied")
 		case "unpack":
 			dst := filepath.Join(src, strconv.Itoa(round))

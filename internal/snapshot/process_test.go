@@ -109,7 +109,7 @@ func TestPruneWaits(t *testing.T) {
 		inside = true
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		defer cancel()
-		if _, err := openStore(t, dir).Prune(ctx, keepNone, false); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := openStore(t, dir).Prune(ctx, policy(s, keepNone, false)); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("prune during a take: %v, want it to wait", err)
 		}
 	}})
@@ -167,7 +167,7 @@ func TestTakeDuringSlowImport(t *testing.T) {
 	_, err := slow.Write([]byte("runner-")) // the import is under way
 	must(t, err)
 	pruned := make(chan error, 1)
-	go func() { _, err := s.Prune(t.Context(), keepAll, false); pruned <- err }()
+	go func() { _, err := s.Prune(t.Context(), policy(s, keepAll, false)); pruned <- err }()
 	pictures, longest := 0, time.Duration(0)
 	for begun := time.Now(); time.Since(begun) < 1500*time.Millisecond; pictures++ { // beyond the gate's patience
 		one := time.Now()

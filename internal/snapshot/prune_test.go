@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/runnerml/runner/internal/snapshot"
 )
@@ -25,9 +26,21 @@ func only(ids ...snapshot.ID) func(snapshot.ID) bool {
 	}
 }
 
+// policy keeps what keep wants, whenever it was used.
+func policy(s *snapshot.Store, keep func(snapshot.ID) bool, dry bool) snapshot.Policy {
+	return snapshot.Policy{DryRun: dry, Before: time.Now().Add(time.Hour), InUse: func() (map[snapshot.ID]bool, error) {
+		used := map[snapshot.ID]bool{}
+		list, err := s.List()
+		for _, i := range list {
+			used[i.ID] = keep(i.ID)
+		}
+		return used, err
+	}}
+}
+
 func prune(t testing.TB, s *snapshot.Store, keep func(snapshot.ID) bool, dry bool) snapshot.PruneStats {
 	t.Helper()
-	stats, err := s.Prune(t.Context(), keep, dry)
+	stats, err := s.Prune(t.Context(), policy(s, keep, dry))
 	must(t, err)
 	return stats
 }
@@ -141,4 +154,51 @@ func TestPruneLeavesAloneWhatItCannotRead(t *testing.T) {
 		t.Error(err)
 	}
 	same(t, "unpacked", read(t, src), unpack(t, s, snap.ID))
+}
+
+// By size the longest unused goes first, what it shares with others counts
+// once, and what is in use stays however much it takes.
+func TestPruneBySize(t *testing.T) {
+	src := t.TempDir()
+	dir := filepath.Join(t.TempDir(), "objects")
+	s := openStore(t, dir)
+	const each = 100_000
+	tree{"shared": noise(0, each)}.write(t, src)
+	var ids []snapshot.ID
+	for i := range 3 {
+		tree{"own": noise(byte(i+1), each)}.write(t, src)
+		ids = append(ids, take(t, s, src).ID)
+	}
+	now := time.Now()
+	for i, id := range ids { // each a moment after the one before
+		at := now.Add(time.Duration(i) * time.Second)
+		must(t, os.Chtimes(filepath.Join(dir, "manifests", id.Hex()), at, at))
+	}
+	for name, test := range map[string]struct {
+		max  int64
+		used []snapshot.ID
+		want []bool // which stay
+	}{
+		"no limit":         {0, nil, []bool{true, true, true}},
+		"room for all":     {4*each + 5000, nil, []bool{true, true, true}},
+		"for two":          {3*each + 5000, nil, []bool{false, true, true}},
+		"for one":          {2*each + 5000, nil, []bool{false, false, true}},
+		"of which in use":  {2*each + 5000, ids[:1], []bool{true, false, false}},
+		"for none":         {1, nil, []bool{false, false, false}},
+		"but all are used": {1, ids, []bool{true, true, true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := policy(s, only(test.used...), true)
+			p.MaxBytes, p.Before = test.max, now.Add(-time.Hour)
+			stats, err := s.Prune(t.Context(), p)
+			must(t, err)
+			gone := 0
+			for _, stays := range test.want {
+				if !stays {
+					gone++
+				}
+			}
+			same(t, "snapshots that would go", gone, stats.Snapshots)
+		})
+	}
 }

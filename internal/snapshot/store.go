@@ -109,7 +109,7 @@ func (s *Store) Has(id ID) bool {
 // Info is a stored snapshot.
 type Info struct {
 	ID   ID
-	Used time.Time // when it was last taken or imported
+	Used time.Time // when it was last taken, imported or touched
 }
 
 // List gives all stored snapshots, by ID.

@@ -6,12 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -143,66 +141,4 @@ func putThere(ctx context.Context, h host.Host, bin string) error {
 		return err
 	}
 	return h.WriteFile(ctx, bin, data, binMode)
-}
-
-// PruneBins removes the copies of other versions of this program from a host,
-// except keep. On this computer those in use stay too; elsewhere a supervisor
-// that runs from one goes on (the system keeps its file), but could not be
-// asked with it.
-func PruneBins(ctx context.Context, h host.Host, keep ...string) error {
-	return PruneBinsBefore(ctx, h, time.Time{}, keep...)
-}
-
-// PruneBinsBefore is PruneBins of those copies alone that were put there, or
-// found there by an Install on this computer, before then; zero: of all.
-func PruneBinsBefore(ctx context.Context, h host.Host, then time.Time, keep ...string) error {
-	dir := path.Join(h.Root(), "bin")
-	entries, err := h.ReadDir(ctx, dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("prune %s: %w", dir, err)
-	}
-	_, local := h.(host.Local)
-	var used []fs.FileInfo
-	var errs []error
-	for _, e := range entries {
-		bin := path.Join(dir, e.Name())
-		if !strings.HasPrefix(e.Name(), binPrefix) || slices.Contains(keep, bin) {
-			continue
-		}
-		info, err := h.Stat(ctx, bin)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		if !then.IsZero() && !info.ModTime().Before(then) {
-			continue
-		}
-		if local && used == nil {
-			used = programs()
-		}
-		if slices.ContainsFunc(used, func(u fs.FileInfo) bool { return os.SameFile(u, info) }) {
-			continue
-		}
-		errs = append(errs, h.RemoveAll(ctx, bin))
-	}
-	return errors.Join(errs...)
-}
-
-// programs are the files that run on this computer now, as far as we may see:
-// those of containers, too, who have other names for them.
-func programs() []fs.FileInfo {
-	links, err := filepath.Glob("/proc/[0-9]*/exe")
-	if err != nil {
-		return nil
-	}
-	var out []fs.FileInfo
-	for _, l := range links {
-		if info, err := os.Stat(l); err == nil {
-			out = append(out, info)
-		}
-	}
-	return out
 }

@@ -252,8 +252,8 @@ func (s *Service) OpenOutput(ctx context.Context, id string, attempt int, path s
 }
 
 // Prune frees nothing.
-func (s *Service) Prune(_ context.Context, _ time.Duration, dryRun bool) (*controller.PruneReport, error) {
-	return &controller.PruneReport{Runs: []string{}, Environments: []string{}, DryRun: dryRun}, nil
+func (s *Service) Prune(_ context.Context, o controller.PruneOptions) (*controller.PruneReport, error) {
+	return &controller.PruneReport{Runs: []string{}, Environments: []string{}, DryRun: o.DryRun}, nil
 }
 
 // BuildEnvironment says that it builds.
@@ -285,9 +285,4 @@ func (s *Service) EnvironmentLock(ctx context.Context, name string) (string, err
 		return "", err
 	}
 	return "numpy==2.1.0\n", nil
-}
-
-// PruneEnvironments frees nothing.
-func (s *Service) PruneEnvironments(ctx context.Context, olderThan time.Duration, dryRun bool) (*controller.PruneReport, error) {
-	return s.Prune(ctx, olderThan, dryRun)
 }
