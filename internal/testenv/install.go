@@ -27,6 +27,8 @@ var needed = []struct{ file, debian string }{
 	{"git", "git"},
 	{"ip", "iproute2"},
 	{"iptables", "iptables"},
+	{"node", "nodejs"},
+	{"npm", "npm"},
 	{"podman", "podman"},
 	{"promtool", "prometheus"},
 	{"/usr/bin/python3", "python3"},
@@ -56,9 +58,17 @@ func missing() []string {
 	return packages
 }
 
-// Install installs the Debian packages that the tests need and this machine lacks, and says on progress what it
-// does. It starts no system services. With everything there it does nothing, for any user.
+// Install installs what the tests need and this machine lacks, Debian packages and Azurite, and says on progress
+// what it does. It starts no system services. With everything there it does nothing, for any user.
 func Install(ctx context.Context, progress io.Writer) error {
+	if err := installDebian(ctx, progress); err != nil {
+		return err
+	}
+	_, err := azuriteMain(ctx)
+	return err
+}
+
+func installDebian(ctx context.Context, progress io.Writer) error {
 	packages := missing()
 	if len(packages) == 0 {
 		return nil

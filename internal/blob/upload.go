@@ -1,0 +1,450 @@
+package blob
+
+import (
+	"bytes"
+	"context"
+	"crypto/md5"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blockblob"
+	"golang.org/x/sync/errgroup"
+)
+
+// Upload is one file that is wanted as a blob.
+type Upload struct {
+	From     string            // the file
+	Name     string            // of the blob
+	Metadata map[string]string // kept with the blob; keys are lower-case letters, digits and _, and begin with a letter
+	Known    *Blob             // what List or Stat told of the blob; without an ETag: it is not there; nil: the store is asked
+}
+
+const (
+	// maxBlocks is how many blocks a blob has at most.
+	maxBlocks = 50_000
+	// maxRounds is how often an upload begins again because somebody else wrote the
+	// same blob, or the file changed.
+	maxRounds = 3
+)
+
+// Upload sends one file. The blob appears, or is replaced, only whole, with the
+// MD5 of its content; one that has the file's size and MD5 already is left as it
+// is. Blocks that are at the store already, from an upload that was cut or
+// killed or from what the blob was before, are not sent again. A file that grows
+// is sent as long as it was at first; one that is changed otherwise on the way
+// is an error of the problem Changed.
+func (c *Container) Upload(ctx context.Context, u Upload) (Blob, error) {
+	m := c.meter()
+	m.expect(1, 0)
+	defer m.end()
+	return c.upload(ctx, u, m)
+}
+
+// UploadAll sends many files, several at once, and tells each when it is there
+// (one at a time, by its place in all). It ends with the first error.
+func (c *Container) UploadAll(ctx context.Context, all []Upload, each func(i int, b Blob)) error {
+	m := c.meter()
+	m.expect(len(all), 0)
+	defer m.end()
+	known, err := c.knownOf(ctx, all)
+	if err != nil {
+		return err
+	}
+	told := make(chan struct{}, 1)
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(c.options.Connections)
+	for i, u := range all {
+		if ctx.Err() != nil {
+			break
+		}
+		if u.Known == nil {
+			u.Known = known(u.Name)
+		}
+		group.Go(func() error {
+			b, err := c.upload(ctx, u, m)
+			if err == nil && each != nil {
+				told <- struct{}{}
+				each(i, b)
+				<-told
+			}
+			return err
+		})
+	}
+	return group.Wait()
+}
+
+// knownOf finds out what the store has, by one listing for many files.
+func (c *Container) knownOf(ctx context.Context, all []Upload) (func(name string) *Blob, error) {
+	unknown := 0
+	var prefix string
+	for _, u := range all {
+		if u.Known != nil {
+			continue
+		}
+		dir, _ := splitName(u.Name)
+		if unknown == 0 {
+			prefix = dir
+		}
+		for prefix != "" && dir != prefix && !strings.HasPrefix(dir, prefix+"/") {
+			prefix, _ = splitName(prefix)
+		}
+		unknown++
+	}
+	const worthListing, page = 4, 5000
+	if unknown < worthListing {
+		return func(string) *Blob { return nil }, nil
+	}
+	there := map[string]Blob{}
+	seen, whole := 0, true
+	for b, err := range c.List(ctx, prefix) {
+		if p := ProblemOf(err); p == NotPermitted || p == WrongKey {
+			return func(string) *Blob { return nil }, nil // the right may be to write alone
+		}
+		if err != nil {
+			return nil, err
+		}
+		there[b.Name] = b
+		if seen++; seen > page+4*unknown { // much that has nothing to do with these
+			whole = false
+			break
+		}
+	}
+	return func(name string) *Blob {
+		if b, ok := there[name]; ok {
+			return &b
+		}
+		if whole {
+			return &Blob{}
+		}
+		return nil
+	}, nil
+}
+
+func splitName(name string) (dir, base string) {
+	i := strings.LastIndexByte(name, '/')
+	return name[:max(i, 0)], name[i+1:]
+}
+
+func (c *Container) upload(ctx context.Context, u Upload, m *meter) (Blob, error) {
+	f, err := os.Open(u.From)
+	if err != nil {
+		return Blob{}, fileError(err, u.From)
+	}
+	defer func() { _ = f.Close() }()
+	client, err := c.blockBlob(u.Name, "")
+	if err != nil {
+		return Blob{}, err
+	}
+	s := &sending{container: c, upload: u, file: f, client: client, meter: m}
+	for round := 1; ; round++ {
+		b, err := s.round(ctx)
+		if err == nil {
+			m.done()
+			return b, nil
+		}
+		if p := ProblemOf(err); p != Changed && p != Corrupt && p != blocksGone || round == maxRounds || ctx.Err() != nil {
+			return Blob{}, err
+		}
+		s.upload.Known = nil
+		m.expect(0, -s.size)
+		m.skip(-s.counted)
+	}
+}
+
+// sending is a file on its way.
+type sending struct {
+	container *Container
+	upload    Upload
+	file      *os.File
+	client    *blockblob.Client
+	meter     *meter
+
+	size    int64
+	counted int64
+}
+
+func (s *sending) where() string { return s.container.where(s.upload.Name) }
+
+// round sends the file as it is now.
+func (s *sending) round(ctx context.Context) (Blob, error) {
+	before, err := s.file.Stat()
+	if err != nil {
+		return Blob{}, fileError(err, s.upload.From)
+	}
+	if !before.Mode().IsRegular() {
+		return Blob{}, &Error{Problem: Local, What: "this is no regular file", Where: s.upload.From}
+	}
+	s.size, s.counted = before.Size(), 0
+	s.meter.expect(0, s.size)
+	known, err := s.known(ctx)
+	if err != nil {
+		return Blob{}, err
+	}
+	if known.ETag != "" && known.Size == s.size && len(known.MD5) > 0 && maps.Equal(known.Metadata, s.upload.Metadata) {
+		sum, err := s.md5(s.size)
+		if err != nil {
+			return Blob{}, err
+		}
+		if bytes.Equal(sum, known.MD5) {
+			s.counted = s.size
+			s.meter.skip(s.size)
+			return known, nil
+		}
+	}
+	var b Blob
+	if s.size <= s.container.options.BlockSize {
+		b, err = s.whole(ctx)
+	} else {
+		b, err = s.blocks(ctx, before.ModTime())
+	}
+	if err != nil {
+		return Blob{}, err
+	}
+	b.Name, b.Size, b.Metadata = s.upload.Name, s.size, s.upload.Metadata
+	return b, nil
+}
+
+func (s *sending) known(ctx context.Context) (Blob, error) {
+	if s.upload.Known != nil {
+		return *s.upload.Known, nil
+	}
+	b, err := s.container.Stat(ctx, s.upload.Name)
+	if p := ProblemOf(err); p == NotFound || p == NotPermitted { // the right may be to write alone
+		return Blob{}, nil
+	}
+	return b, err
+}
+
+func (s *sending) md5(size int64) ([]byte, error) {
+	h := md5.New()
+	n, err := io.Copy(h, onlyReader{io.NewSectionReader(s.file, 0, size)})
+	if err != nil {
+		return nil, fileError(err, s.upload.From)
+	}
+	if n != size {
+		return nil, s.changed()
+	}
+	return h.Sum(nil), nil
+}
+
+func (s *sending) changed() error {
+	return &Error{Problem: Changed, What: "this file changes while it is read", Where: s.upload.From, Hint: "it is sent when it is no longer written to"}
+}
+
+func (s *sending) count(n int64) {
+	s.meter.add(n)
+}
+
+// headers are what is kept with the blob.
+func headers(sum []byte) *blob.HTTPHeaders { return &blob.HTTPHeaders{BlobContentMD5: sum} }
+
+func pointers(metadata map[string]string) map[string]*string {
+	if len(metadata) == 0 {
+		return nil
+	}
+	out := make(map[string]*string, len(metadata))
+	for key, val := range metadata {
+		out[key] = &val
+	}
+	return out
+}
+
+// whole sends a small file in one request.
+func (s *sending) whole(ctx context.Context) (b Blob, err error) {
+	err = s.container.try(ctx, s.where(), func(ctx context.Context) error {
+		sum, err := s.md5(s.size)
+		if err != nil {
+			return err
+		}
+		part := s.part(ctx, span{n: s.size})
+		r, err := s.client.Upload(ctx, part, &blockblob.UploadOptions{
+			TransactionalValidation: blob.TransferValidationTypeMD5(sum),
+			HTTPHeaders:             headers(sum), Metadata: pointers(s.upload.Metadata),
+		})
+		if err != nil {
+			part.undo()
+			return s.shorter(err, span{n: s.size})
+		}
+		b = Blob{ETag: string(value(r.ETag)), MD5: sum, Modified: value(r.LastModified)}
+		return nil
+	})
+	return b, err
+}
+
+// shorter tells that a part could not be sent because the file does not have it
+// any more.
+func (s *sending) shorter(err error, part span) error {
+	if info, statErr := s.file.Stat(); statErr == nil && info.Size() < part.off+part.n {
+		return s.changed()
+	}
+	return err
+}
+
+// part is a part of the file as a request's body.
+func (s *sending) part(ctx context.Context, p span) *body {
+	return &body{SectionReader: io.NewSectionReader(s.file, p.off, p.n), ctx: ctx, count: s.count}
+}
+
+// blocks sends a large file.
+func (s *sending) blocks(ctx context.Context, modified time.Time) (Blob, error) {
+	there, err := s.there(ctx)
+	if err != nil {
+		return Blob{}, err
+	}
+	spans := cut(s.size, s.blockSize())
+	ids := make([]string, len(spans))
+	whole := md5.New()
+	group, inner := errgroup.WithContext(ctx)
+	group.SetLimit(s.container.options.Connections)
+	for i, part := range spans {
+		sum, err := hashBoth(s.file, part, whole)
+		if err != nil || inner.Err() != nil {
+			if waited := group.Wait(); waited != nil {
+				return Blob{}, waited
+			}
+			return Blob{}, s.shorter(fileError(err, s.upload.From), part)
+		}
+		ids[i] = blockID(i, part.n, sum)
+		if size, ok := there[ids[i]]; ok && size == part.n {
+			s.meter.skip(part.n)
+			continue
+		}
+		group.Go(func() error { return s.stage(inner, part, ids[i], sum) })
+	}
+	if err := group.Wait(); err != nil {
+		return Blob{}, err
+	}
+	after, err := s.file.Stat()
+	if err != nil {
+		return Blob{}, fileError(err, s.upload.From)
+	}
+	if after.Size() < s.size || after.Size() == s.size && !after.ModTime().Equal(modified) {
+		return Blob{}, s.changed()
+	}
+	return s.commit(ctx, ids, whole.Sum(nil))
+}
+
+// blockSize grows with the file where it must.
+func (s *sending) blockSize() int64 {
+	size := s.container.options.BlockSize
+	for (s.size+size-1)/size > maxBlocks {
+		size *= 2
+	}
+	return size
+}
+
+// there are the blocks that the store has of this blob, by their ids.
+func (s *sending) there(ctx context.Context) (map[string]int64, error) {
+	found := map[string]int64{}
+	err := s.container.try(ctx, s.where(), func(ctx context.Context) error {
+		r, err := s.client.GetBlockList(ctx, blockblob.BlockListTypeAll, nil)
+		if err != nil {
+			return missing(err)
+		}
+		clear(found)
+		for _, b := range slices.Concat(r.CommittedBlocks, r.UncommittedBlocks) {
+			found[value(b.Name)] = value(b.Size)
+		}
+		return nil
+	})
+	if p := ProblemOf(err); p == NotFound || p == NotPermitted {
+		return nil, nil
+	}
+	return found, err
+}
+
+// blockID names a block by its place, size and content.
+func blockID(i int, size int64, sum []byte) string {
+	raw := binary.BigEndian.AppendUint32(nil, uint32(i))
+	raw = binary.BigEndian.AppendUint32(raw, uint32(size))
+	return base64.StdEncoding.EncodeToString(append(raw, sum...))
+}
+
+func (s *sending) stage(ctx context.Context, p span, id string, sum []byte) error {
+	return s.container.try(ctx, s.where(), func(ctx context.Context) error {
+		part := s.part(ctx, p)
+		_, err := s.client.StageBlock(ctx, id, part, &blockblob.StageBlockOptions{TransactionalValidation: blob.TransferValidationTypeMD5(sum)})
+		if err != nil {
+			part.undo()
+			return s.shorter(err, p)
+		}
+		return nil
+	})
+}
+
+// blocksGone is the problem of a list that names blocks which another writer's
+// commit has thrown away.
+const blocksGone Problem = "blocks_gone"
+
+func (s *sending) commit(ctx context.Context, ids []string, sum []byte) (b Blob, err error) {
+	err = s.container.try(ctx, s.where(), func(ctx context.Context) error {
+		r, err := s.client.CommitBlockList(ctx, ids, &blockblob.CommitBlockListOptions{HTTPHeaders: headers(sum), Metadata: pointers(s.upload.Metadata)})
+		if err != nil {
+			return err
+		}
+		b = Blob{ETag: string(value(r.ETag)), MD5: sum, Modified: value(r.LastModified)}
+		return nil
+	})
+	if e, ok := errors.AsType[*Error](err); ok && e.Code == "InvalidBlockList" {
+		e.Problem, e.What = blocksGone, "another process writes this blob"
+	}
+	return b, err
+}
+
+// hashBoth is the MD5 of a part of a file, which it also adds to the whole's.
+func hashBoth(f io.ReaderAt, p span, whole io.Writer) ([]byte, error) {
+	h := md5.New()
+	var bufs [2][]byte
+	for i := range bufs {
+		buf := buffers.Get().(*[]byte)
+		defer buffers.Put(buf)
+		bufs[i] = *buf
+	}
+	// Two cores: the part's and the whole's hash of one buffer while the next is read.
+	busy := make(chan struct{}, 1)
+	defer func() { busy <- struct{}{}; <-busy }()
+	for i, got := 0, int64(0); got < p.n; i++ {
+		buf := bufs[i%2][:min(int64(copyBuffer), p.n-got)]
+		if _, err := f.ReadAt(buf, p.off+got); err != nil {
+			return nil, err
+		}
+		busy <- struct{}{}
+		go func() {
+			_, _ = whole.Write(buf)
+			<-busy
+		}()
+		_, _ = h.Write(buf)
+		got += int64(len(buf))
+	}
+	return h.Sum(nil), nil
+}
+
+// Put stores a small content under a name, whole, in one request.
+func (c *Container) Put(ctx context.Context, name string, content []byte, metadata map[string]string) (Blob, error) {
+	client, err := c.blockBlob(name, "")
+	if err != nil {
+		return Blob{}, err
+	}
+	sum := md5.Sum(content)
+	b := Blob{Name: name, Size: int64(len(content)), MD5: sum[:], Metadata: metadata}
+	err = c.try(ctx, c.where(name), func(ctx context.Context) error {
+		part := &body{SectionReader: io.NewSectionReader(bytes.NewReader(content), 0, b.Size), ctx: ctx, count: func(int64) {}}
+		r, err := client.Upload(ctx, part, &blockblob.UploadOptions{
+			TransactionalValidation: blob.TransferValidationTypeMD5(sum[:]), HTTPHeaders: headers(sum[:]), Metadata: pointers(metadata),
+		})
+		if err != nil {
+			return err
+		}
+		b.ETag, b.Modified = string(value(r.ETag)), value(r.LastModified)
+		return nil
+	})
+	return b, err
+}
