@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -16,8 +15,6 @@ import (
 	"github.com/runnerml/runner/internal/controller"
 	"github.com/runnerml/runner/internal/server"
 	"github.com/spf13/cobra"
-	"golang.org/x/crypto/ssh"
-	"golang.org/x/term"
 )
 
 func newComputeAttach(c *cli) *cobra.Command {
@@ -29,7 +26,9 @@ func newComputeAttach(c *cli) *cobra.Command {
 
 // attachFlags are those of runner compute attach ssh.
 type attachFlags struct {
+	name                                    string
 	address, identity, password, passphrase string
+	jumpPasswords                           []string
 	knownHosts, hostKey, remoteDir, as      string
 	takeOver, allowSame                     bool
 }
@@ -42,19 +41,25 @@ func newAttachSSH(c *cli) *cobra.Command {
 keeps it as a target under NAME. Nothing is installed there but what lies in
 ~/.runner (or --remote-dir), and nothing needs root.
 
-User, port, keys, jump hosts and host key aliases of ~/.ssh/config count. The
-machine's host key must be known (known_hosts), given, or confirmed by you.`,
+User, port, keys, jump hosts, proxy commands and host key aliases of
+~/.ssh/config count. The machine's host key must be known (known_hosts), given,
+or confirmed by you. What the machine, or one on the way, asks for and nobody
+gave (a password, a key's passphrase) you are asked for, on a terminal; it is
+kept sealed.`,
 		Example: `  runner compute attach ssh gpubox --address me@gpubox.example.org
   runner compute attach ssh gpubox --address gpubox --identity ~/.ssh/id_ed25519
   SSHPASS=... runner compute attach ssh gpubox --address me@10.0.0.5 --password env:SSHPASS`,
-		Args: wants(1, 1, "name"),
 	}
 	var f attachFlags
+	cmd.Args = f.attachArgs
 	flags := cmd.Flags()
 	flags.StringVar(&f.address, "address", "", "`[USER@]HOST[:PORT]`, or an alias of the ssh configuration; NAME itself without it")
 	flags.StringVar(&f.identity, "identity", "", "private key `FILE`; those of the ssh configuration and the ssh-agent without it")
-	flags.StringVar(&f.password, "password", "", "where the password is: `env:NAME` or file:PATH")
-	flags.StringVar(&f.passphrase, "passphrase", "", "where the passphrase of the key is: `env:NAME` or file:PATH")
+	flags.StringVar(&f.password, "password", "", "where the password is: `env:NAME`, file:PATH or secret:NAME; alone: asked for")
+	flags.Lookup("password").NoOptDefVal = askFor
+	flags.StringVar(&f.passphrase, "passphrase", "", "where the passphrase of the key is: `env:NAME`, file:PATH or secret:NAME")
+	flags.StringArrayVar(&f.jumpPasswords, "jump-password", nil,
+		"where the password of a jump host is: `[HOST=]env:NAME`, file:PATH or secret:NAME (repeatable)")
 	flags.StringVar(&f.knownHosts, "known-hosts", "", "`FILE` of known host keys; those of the ssh configuration without it")
 	flags.StringVar(&f.hostKey, "host-key", "", "`FINGERPRINT` (SHA256:...) that the machine's key must have")
 	flags.StringVar(&f.remoteDir, "remote-dir", "", "`DIR` on the machine for our things (default ~/.runner)")
@@ -63,15 +68,17 @@ machine's host key must be known (known_hosts), given, or confirmed by you.`,
 	flags.BoolVar(&f.allowSame, "allow-same-machine", false, "also when it is this computer, or attached already under another name")
 	_ = cmd.MarkFlagFilename("identity") // fails only for unknown flags
 	as := addFormat(cmd, asTable, asJSON)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		a, err := f.attachment(cmd, args[0])
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		a, err := f.attachment(cmd, f.name)
 		if err != nil {
 			return err
 		}
-		if err := c.askPassphrase(a); err != nil {
-			return err
+		if f.password == askFor {
+			if err := c.tellPassword(cmd, a); err != nil {
+				return err
+			}
 		}
-		return c.onTarget(cmd, args[0], func(ctx context.Context, client *client.Client, _ string) error {
+		return c.onTarget(cmd, f.name, func(ctx context.Context, client *client.Client, _ string) error {
 			t, err := c.attach(ctx, client, a)
 			if err != nil {
 				return err
@@ -130,11 +137,7 @@ func (f *attachFlags) attachment(cmd *cobra.Command, name string) (*controller.A
 			a.Config.KnownHosts = abs
 		}
 	}
-	var err error
-	if a.Config.Password, err = f.secret(cmd, a, compute.PurposePassword, f.password); err != nil {
-		return nil, err
-	}
-	if a.Config.Passphrase, err = f.secret(cmd, a, compute.PurposePassphrase, f.passphrase); err != nil {
+	if err := f.secrets(cmd, a); err != nil {
 		return nil, err
 	}
 	if remote() == "" {
@@ -159,57 +162,6 @@ func absFile(path string) (string, error) {
 	return abs, nil
 }
 
-// secret reads a reference. The value of a variable is sent along: the agent
-// seals it, since the variable may not be there when it connects again.
-func (f *attachFlags) secret(cmd *cobra.Command, a *controller.Attachment, purpose, given string) (compute.Reference, error) {
-	if given == "" {
-		return "", nil
-	}
-	ref, err := compute.ParseReference(given)
-	if e, ok := errors.AsType[*compute.ReferenceError](err); ok {
-		return "", server.Wrong("--"+purpose+": "+e.What, cmd.CommandPath(), e.Hint)
-	}
-	if err != nil {
-		return "", wrongFlag(cmd, purpose, err)
-	}
-	if name, ok := ref.Env(); ok {
-		value := os.Getenv(name)
-		if value == "" {
-			return "", server.Wrong(fmt.Sprintf("--%s: the variable %s is not set", purpose, name), cmd.CommandPath(), "")
-		}
-		a.Secrets[purpose] = value
-	}
-	return ref, nil
-}
-
-// askPassphrase asks for the passphrase of an encrypted key, when a person is
-// there to tell it.
-func (c *cli) askPassphrase(a *controller.Attachment) error {
-	if a.Config.Identity == "" || a.Config.Passphrase != "" || remote() != "" || !interactive() {
-		return nil
-	}
-	data, err := os.ReadFile(a.Config.Identity)
-	if err != nil {
-		return server.WrongPath(err)
-	}
-	_, err = ssh.ParsePrivateKey(data)
-	if _, locked := errors.AsType[*ssh.PassphraseMissingError](err); !locked {
-		return nil // whatever else is wrong with it, connecting says
-	}
-	if err := c.ask("passphrase of %s (nothing: the ssh-agent has the key): ", a.Config.Identity); err != nil {
-		return err
-	}
-	value, err := term.ReadPassword(int(os.Stdin.Fd()))
-	err = errors.Join(err, c.ask("\n"))
-	if err != nil {
-		return fmt.Errorf("read the passphrase: %w", err)
-	}
-	if len(value) > 0 {
-		a.Config.Passphrase, a.Secrets[compute.PurposePassphrase] = compute.Given, string(value)
-	}
-	return nil
-}
-
 // interactive says whether a person can be asked.
 func interactive() bool { return isatty.IsTerminal(os.Stdin.Fd()) }
 
@@ -225,19 +177,29 @@ func (c *cli) ask(format string, args ...any) (err error) {
 	return err
 }
 
-// mostKeys is how many machines on the way may have to be confirmed.
-const mostKeys = 10
+// mostQuestions is how many host keys may have to be confirmed, and secrets
+// told, on the way to a machine.
+const mostQuestions = 20
 
-// attach asks the agent, and the person for each host key that nobody knows.
+// attach asks the agent, and the person for each host key that nobody knows and
+// each secret that is missing.
 func (c *cli) attach(ctx context.Context, client *client.Client, a *controller.Attachment) (*controller.TargetInfo, error) {
-	for range mostKeys {
+	for range mostQuestions {
 		answer, err := client.Attach(ctx, *a)
-		if err != nil {
+		switch {
+		case err != nil:
 			return nil, err
+		case answer.Target != nil:
+			return answer.Target, nil
+		case answer.NeedsSecret != nil:
+			if err := c.tellSecret(a, answer.NeedsSecret); err != nil {
+				return nil, err
+			}
+			continue
 		}
 		key := answer.UnknownHostKey
 		if key == nil {
-			return answer.Target, nil
+			return nil, server.Wrong("the server's answer is not understood", "", "runner and its server may be of different versions: see runner version")
 		}
 		if !interactive() {
 			return nil, key
@@ -256,5 +218,5 @@ func (c *cli) attach(ctx context.Context, client *client.Client, a *controller.A
 		}
 		a.Config.Accepted = append(a.Config.Accepted, key.Fingerprint)
 	}
-	return nil, server.Wrong("too many host keys are unknown", "", "")
+	return nil, server.Wrong("too much is asked for on the way to the machine", a.Config.Address, "")
 }

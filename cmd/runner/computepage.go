@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,6 +29,9 @@ func (c *cli) targetPage(t *controller.TargetInfo, facts *inventory.Inventory) s
 		row("identity", cfg.Identity)
 		row("password", string(cfg.Password))
 		row("passphrase", string(cfg.Passphrase))
+		for _, purpose := range slices.Sorted(maps.Keys(cfg.Secrets)) {
+			row(purpose, string(cfg.Secrets[purpose]))
+		}
 	}
 	row("host key", t.HostKey)
 	if facts != nil {

@@ -9,16 +9,22 @@ import (
 	"strings"
 )
 
-// Reference says where a secret is: "env:NAME", "file:PATH", or "given" for a
-// value that is kept sealed. It is no secret itself.
+// Reference says where a secret is: "env:NAME", "file:PATH", "secret:NAME" for
+// one that is stored, "given" for a value that is kept sealed with the target,
+// or "none". It is no secret itself.
 type Reference string
 
-// Given is the reference of a value that was typed in.
-const Given Reference = "given"
+const (
+	// Given is the reference of a value that was typed in.
+	Given Reference = "given"
+	// None is the reference of a secret that a person said there is not.
+	None Reference = "none"
+)
 
 const (
-	envPrefix  = "env:"
-	filePrefix = "file:"
+	envPrefix    = "env:"
+	filePrefix   = "file:"
+	storedPrefix = "secret:"
 	// maxSecret is how long a secret in a file may be, in bytes.
 	maxSecret = 64 << 10
 )
@@ -56,16 +62,43 @@ func ParseReference(text string) (Reference, error) {
 		}
 		return Reference(filePrefix + abs), nil
 	}
+	if name, ok := strings.CutPrefix(text, storedPrefix); ok {
+		if err := CheckSecretName(name); err != nil {
+			return "", err
+		}
+		return Reference(text), nil
+	}
 	return "", &ReferenceError{
 		What: "a secret is never given itself, but where it is",
-		Hint: "write env:NAME for a variable, or file:PATH for a file of mode 0600",
+		Hint: "write env:NAME for a variable, file:PATH for a file of mode 0600, or secret:NAME for one of runner secret set",
 	}
+}
+
+// maxSecretName is how long the name of a stored secret may be, in bytes.
+const maxSecretName = 128
+
+var secretNameForm = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
+
+// CheckSecretName says what is wrong with the name of a stored secret. What it
+// was is not repeated: it may be the secret.
+func CheckSecretName(name string) error {
+	if len(name) > maxSecretName || !secretNameForm.MatchString(name) {
+		return &ReferenceError{
+			What: fmt.Sprintf("a secret is named by letters, digits, _ . and -, at most %d", maxSecretName),
+		}
+	}
+	return nil
 }
 
 // Env is the variable's name of an env: reference.
 func (r Reference) Env() (name string, ok bool) { return strings.CutPrefix(string(r), envPrefix) }
 
-// Read gives the secret. given is the value that is kept sealed, if any: for a
+// Stored is the name of a secret: reference.
+func (r Reference) Stored() (name string, ok bool) {
+	return strings.CutPrefix(string(r), storedPrefix)
+}
+
+// Read gives the secret; it cannot give a stored one. given is the value that is kept sealed, if any: for a
 // variable it is what the variable held when the target was attached, and
 // counts where we do not have the variable.
 func (r Reference) Read(given string, lookup func(string) (string, bool)) (string, error) {

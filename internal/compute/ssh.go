@@ -16,7 +16,8 @@ import (
 // for a key that nobody has confirmed, and *ReachError.
 func DialSSH(ctx context.Context, t *Target, secrets Secrets, log *slog.Logger) (Connection, error) {
 	var unknown *UnknownHostKeyError
-	cfg := t.sshConfig(secrets)
+	var wanted wanted
+	cfg := t.sshConfig(secrets, &wanted)
 	cfg.Log = log.With("target", t.Name)
 	cfg.UnknownHostKey = func(_ context.Context, e *sshhost.HostKeyError) error {
 		if slices.Contains(t.Config.Accepted, e.Fingerprint) {
@@ -32,7 +33,12 @@ func DialSSH(ctx context.Context, t *Target, secrets Secrets, log *slog.Logger) 
 	if unknown != nil {
 		return nil, unknown
 	}
-	return nil, reachError(t, err)
+	reach := reachError(t, err)
+	if need := wanted.first(); need != nil && !reach.Temporary {
+		need.Why, need.Advice = reach.Error(), need.advice()
+		return nil, need
+	}
+	return nil, reach
 }
 
 type sshConnection struct{ *sshhost.Host }
@@ -44,7 +50,7 @@ func (c sshConnection) HostKey() string {
 }
 
 // sshConfig is what the connection needs, with secrets read when it asks.
-func (t *Target) sshConfig(secrets Secrets) sshhost.Config {
+func (t *Target) sshConfig(secrets Secrets, wanted *wanted) sshhost.Config {
 	c := t.Config
 	cfg := sshhost.Config{Address: c.Address, Root: c.RemoteDir, HostKey: c.HostKey}
 	if c.Identity != "" {
@@ -60,15 +66,15 @@ func (t *Target) sshConfig(secrets Secrets) sshhost.Config {
 			cfg.AgentSocket = c.AgentSocket
 		}
 	}
-	if c.Password != "" {
-		cfg.Password = func(context.Context, sshhost.Login) (string, error) {
-			return secrets.read(PurposePassword, c.Password)
-		}
+	cfg.Password = func(ctx context.Context, l sshhost.Login) (string, error) {
+		return c.find(ctx, secrets, wanted, passwordPurposes(l), "password of "+l.User+"@"+tidyAddress(l.Address))
 	}
-	if c.Passphrase != "" {
-		cfg.Passphrase = func(context.Context, string) (string, error) {
-			return secrets.read(PurposePassphrase, c.Passphrase)
+	cfg.Passphrase = func(ctx context.Context, file string) (string, error) {
+		purposes := []string{PassphraseOf(file), PurposePassphrase}
+		if file == c.Identity { // what is asked for it is told as such
+			purposes = purposes[1:]
 		}
+		return c.find(ctx, secrets, wanted, purposes, "passphrase of "+file)
 	}
 	return cfg
 }
@@ -90,7 +96,7 @@ func reachError(t *Target, err error) *ReachError {
 		r.Err = file
 		switch {
 		case strings.Contains(err.Error(), "passphrase"):
-			r.Advice = "give its passphrase with --passphrase env:NAME or file:PATH"
+			r.Advice = "give its passphrase with --passphrase env:NAME, file:PATH or secret:NAME"
 		case errors.Is(err, os.ErrNotExist):
 			r.Advice = "name the private key's file with --identity"
 		}
@@ -99,7 +105,7 @@ func reachError(t *Target, err error) *ReachError {
 			r.Advice = "when the machine was made anew, take the old key out of the file named above, or attach it again with --host-key " + key.Fingerprint
 		}
 	case errors.As(err, &auth):
-		r.Advice = "try ssh " + t.Config.Address + " yourself; give a key with --identity, or a password with --password env:NAME or file:PATH"
+		r.Advice = "try ssh " + t.Config.Address + " yourself; give a key with --identity, or a password with --password"
 	case errors.Is(err, sshhost.ErrUnreachable), timeout:
 		r.Temporary = true
 		r.Advice = "check the address, that the machine is up, and its firewall"

@@ -28,6 +28,14 @@ func sshMachines(t *testing.T, installation string) *Machines {
 	}
 }
 
+// stored secrets.
+func stored(_ context.Context, name string) (string, error) {
+	if name == "BOX" {
+		return "open sesame", nil
+	}
+	return "", &ReferenceError{What: "no secret is stored under the name " + name, Hint: "store it"}
+}
+
 func copyOf(t *testing.T, file string, mode os.FileMode) string {
 	t.Helper()
 	data, err := os.ReadFile(file)
@@ -76,17 +84,22 @@ func TestBadInput(t *testing.T) {
 		{name: "key", who: plain, config: Config{Identity: plain.Key}},
 		{name: "password of a variable", who: plain, config: Config{Password: "env:NO_SUCH"}, given: map[string]string{"password": "open sesame"}},
 		{name: "password of a file", who: plain, config: Config{Password: Reference("file:" + write(t, "open sesame\n"))}},
+		{name: "password that is stored", who: plain, config: Config{Password: "secret:BOX"}},
+		{
+			name: "password that is not stored", who: plain, config: Config{Password: "secret:OTHER"},
+			want: "log in: no secret is stored under the name OTHER", hint: "store it",
+		},
 		{name: "passphrase", who: locked, config: Config{Identity: locked.Key, Passphrase: "given"}, given: map[string]string{"passphrase": "swordfish"}},
 		{name: "host key given", who: plain, config: Config{Identity: plain.Key, KnownHosts: "none", HostKey: s.Fingerprint}},
 		{name: "host key confirmed", who: plain, config: Config{Identity: plain.Key, KnownHosts: write(t, ""), Accepted: fingerprints(t, s)}},
 		{
 			name: "wrong password", who: plain, config: Config{Password: "given"}, given: map[string]string{"password": "let me in"},
-			want: "{ADDRESS} does not let {USER} in (tried password)", hint: "try ssh {USER}@{ADDRESS} yourself; give a key with --identity, or a password with --password env:NAME or file:PATH",
+			want: "{ADDRESS} does not let {USER} in (tried password)", hint: "try ssh {USER}@{ADDRESS} yourself; give a key with --identity, or a password with --password",
 		},
 		{
 			name: "nothing to log in with", who: plain,
-			want: "{ADDRESS} does not let {USER} in (there was no key, agent or password to try: give an identity file or a password)",
-			hint: "try ssh {USER}@{ADDRESS} yourself; give a key with --identity, or a password with --password env:NAME or file:PATH",
+			want: "{ADDRESS} does not let {USER} in (there was no key, agent or password to try: give an identity file or a password): it takes a password, and none was given",
+			hint: "give a key with --identity, or the password with --password env:NAME, file:PATH or secret:NAME; on a terminal you are asked",
 		},
 		{
 			name: "variable that is not set", who: plain, config: Config{Password: "env:NO_SUCH"},
@@ -95,11 +108,11 @@ func TestBadInput(t *testing.T) {
 		{name: "somebody else's key", who: plain, config: Config{Identity: other.Key}, want: "{ADDRESS} does not let {USER} in (tried key {KEY}"},
 		{
 			name: "no passphrase", who: locked, config: Config{Identity: locked.Key},
-			want: "private key {KEY}: it is encrypted and no passphrase was given", hint: "give its passphrase with --passphrase env:NAME or file:PATH",
+			want: "private key {KEY}: it is encrypted and no passphrase was given", hint: "give its passphrase with --passphrase env:NAME, file:PATH or secret:NAME; on a terminal you are asked",
 		},
 		{
 			name: "wrong passphrase", who: locked, config: Config{Identity: locked.Key, Passphrase: "given"}, given: map[string]string{"passphrase": "fish"},
-			want: "private key {KEY}: the passphrase does not open it", hint: "give its passphrase with --passphrase env:NAME or file:PATH",
+			want: "private key {KEY}: the passphrase does not open it", hint: "give its passphrase with --passphrase env:NAME, file:PATH or secret:NAME",
 		},
 		{
 			name: "key that others can read", who: plain, config: Config{Identity: copyOf(t, plain.Key, 0o644)},
@@ -124,6 +137,10 @@ func TestBadInput(t *testing.T) {
 			want: "127.0.0.1:1 cannot be reached: dial tcp 127.0.0.1:1: connect: connection refused",
 			hint: "check the address, that the machine is up, and its firewall", temporary: true,
 		},
+		{
+			name: "no such host", who: plain, config: Config{Address: "x@no-such-host.invalid", Identity: plain.Key},
+			want: "no-such-host.invalid:22 cannot be reached: dial tcp: lookup no-such-host.invalid", hint: "check the address, that the machine is up, and its firewall", temporary: true,
+		},
 		{name: "no address", who: plain, config: Config{Address: "x@"}, want: `address "x@": not an address of the form [USER@]HOST[:PORT]`},
 		{name: "home not writable", who: readOnly, config: Config{Identity: readOnly.Key}, want: "make the root directory"},
 		{
@@ -141,7 +158,7 @@ func TestBadInput(t *testing.T) {
 			m := sshMachines(t, "one")
 			m.Take = probe
 			target := &Target{Name: "box", Config: c.config}
-			v, err := m.Visit(t.Context(), target, Secrets{Given: c.given})
+			v, err := m.Visit(t.Context(), target, Secrets{Given: c.given, Stored: stored})
 			if err == nil {
 				_, err = v.Take(t.Context())
 				if !slices.Contains(fingerprints(t, s), v.HostKey()) {

@@ -52,6 +52,9 @@ type Config struct {
 	// Password and Passphrase are references; empty: none.
 	Password   Reference `json:"password,omitempty"`
 	Passphrase Reference `json:"passphrase,omitempty"`
+	// Secrets are references of what else is asked for on the way, by purpose:
+	// see PasswordOf and PassphraseOf.
+	Secrets map[string]Reference `json:"secrets,omitempty"`
 	// KnownHosts is a file of host keys; empty: those of the ssh configuration.
 	KnownHosts string `json:"known_hosts,omitempty"`
 	// HostKey is the fingerprint that the machine must have; empty: what the

@@ -59,16 +59,22 @@ type Secrets struct {
 	Given map[string]string
 	// Lookup finds variables; nil: os.LookupEnv.
 	Lookup func(string) (string, bool)
+	// Stored gives a secret that is stored by name; nil: there are none.
+	Stored func(ctx context.Context, name string) (string, error)
 }
 
-// Purposes of secrets.
-const (
-	PurposePassword   = "password"
-	PurposePassphrase = "passphrase"
-)
-
 // read gives the secret that a reference names.
-func (s Secrets) read(purpose string, r Reference) (string, error) {
+func (s Secrets) read(ctx context.Context, purpose string, r Reference) (string, error) {
+	if name, ok := r.Stored(); ok {
+		if s.Stored == nil {
+			return "", fmt.Errorf("%s: %w", purpose, &ReferenceError{What: "no secrets are stored here"})
+		}
+		value, err := s.Stored(ctx, name)
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", purpose, err)
+		}
+		return value, nil
+	}
 	lookup := s.Lookup
 	if lookup == nil {
 		lookup = os.LookupEnv

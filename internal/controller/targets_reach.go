@@ -192,7 +192,7 @@ func (c *Controller) visit(ctx context.Context, t *compute.Target, sealed map[st
 			return nil, fmt.Errorf("%s of target %s: %w", name, t.Name, err)
 		}
 	}
-	return c.machines.Visit(ctx, t, compute.Secrets{Given: given})
+	return c.machines.Visit(ctx, t, compute.Secrets{Given: given, Stored: c.storedSecret})
 }
 
 // reached puts an open target where an absent one was.

@@ -80,6 +80,9 @@ func New(o Options) *Server {
 	for pattern, h := range s.targetRoutes() {
 		s.mux.HandleFunc(pattern, s.answer(h))
 	}
+	for pattern, h := range s.secretRoutes() {
+		s.mux.HandleFunc(pattern, s.answer(h))
+	}
 	if o.Metrics != nil {
 		s.mux.Handle("GET /metrics", o.Metrics)
 	}

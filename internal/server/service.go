@@ -13,6 +13,7 @@ import (
 // unique prefix or as "@last"; attempt zero is the last one.
 type Service interface {
 	Targets
+	Secrets
 
 	// Submit says with its second result whether the run is new, or was
 	// submitted before under the same request id.

@@ -13,7 +13,8 @@ import (
 
 // Targets is the part of a Service that is about compute targets.
 type Targets interface {
-	// Attach may give a *compute.UnknownHostKeyError, for a person to confirm.
+	// Attach may give a *compute.UnknownHostKeyError, for a person to confirm, or
+	// a *compute.SecretNeededError, for a person to tell it.
 	Attach(ctx context.Context, a controller.Attachment) (*controller.TargetInfo, error)
 	Targets(ctx context.Context) ([]controller.TargetInfo, error)
 	Target(ctx context.Context, name string) (*controller.TargetInfo, error)
@@ -29,6 +30,9 @@ type AttachAnswer struct {
 	// UnknownHostKey is a key to be confirmed: its fingerprint then goes into
 	// the accepted ones of the next try.
 	UnknownHostKey *compute.UnknownHostKeyError `json:"unknown_host_key,omitempty"`
+	// NeedsSecret is a secret to be asked for: under its purpose it goes into
+	// the secrets of the next try.
+	NeedsSecret *compute.SecretNeededError `json:"needs_secret,omitempty"`
 }
 
 // targetRoutes are the requests about compute targets.
@@ -82,6 +86,10 @@ func (s *Server) attach(w http.ResponseWriter, r *http.Request) error {
 		writeJSON(w, http.StatusOK, AttachAnswer{UnknownHostKey: unknown})
 		return nil
 	}
+	if need, ok := errors.AsType[*compute.SecretNeededError](err); ok {
+		writeJSON(w, http.StatusOK, AttachAnswer{NeedsSecret: need})
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -116,9 +124,14 @@ func isTarget(err error, p *Problem) bool {
 		p.Code, p.Message, p.Hint = NotFound, e.Error(), "runner compute list shows those that are there"
 		return true
 	}
+	if e, ok := errors.AsType[*store.NotFoundError](err); ok && e.Kind == "secret" {
+		p.Code, p.Message, p.Hint = NotFound, e.Error(), "runner secret list shows those that are there"
+		return true
+	}
 	for _, fits := range []func(error) bool{
 		is[*store.TargetExistsError], is[*compute.SameMachineError], is[*compute.ForeignError],
 		is[*controller.BusyTargetError], is[*controller.NotInstanceError],
+		is[*controller.SecretInUseError],
 	} {
 		if fits(err) {
 			p.Code = Conflict
@@ -133,7 +146,7 @@ func isTarget(err error, p *Problem) bool {
 		return true
 	}
 	for _, fits := range []func(error) bool{
-		is[*compute.ReachError], is[*compute.UnknownHostKeyError], is[*compute.OtherMachineError],
+		is[*compute.ReachError], is[*compute.UnknownHostKeyError], is[*compute.SecretNeededError], is[*compute.OtherMachineError],
 		is[*compute.UnclaimedError], is[*compute.NotWritableError],
 	} {
 		if fits(err) {

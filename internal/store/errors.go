@@ -12,9 +12,9 @@ import (
 // ErrClosed is returned by every call after Close.
 var ErrClosed = errors.New("the store is closed")
 
-// NotFoundError says that there is no such run, environment or target.
+// NotFoundError says that there is no such run, environment, target or secret.
 type NotFoundError struct {
-	// Kind is "run", "environment" or "compute target".
+	// Kind is "run", "environment", "compute target" or "secret".
 	Kind string
 	// Name is what was asked for: an id, a prefix, a name.
 	Name string
@@ -31,6 +31,7 @@ const (
 	kindRun         = "run"
 	kindEnvironment = "environment"
 	kindTarget      = "compute target"
+	kindSecret      = "secret"
 )
 
 // AmbiguousError says that a prefix fits more than one run.

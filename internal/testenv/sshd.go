@@ -17,10 +17,12 @@ import (
 
 // SSHOptions says how an SSH server differs from Debian's own.
 type SSHOptions struct {
-	MaxSessions  int      // per connection; 0: OpenSSH's default, 10
-	NoSFTP       bool     // no SFTP subsystem
-	NoForwarding bool     // nothing may be dialled through it
-	Config       []string // more lines of sshd_config
+	MaxSessions  int  // per connection; 0: OpenSSH's default, 10
+	NoSFTP       bool // no SFTP subsystem
+	NoForwarding bool // nothing may be dialled through it
+	// KeyboardInteractive: it takes passwords that way alone, by PAM.
+	KeyboardInteractive bool
+	Config              []string // more lines of sshd_config
 }
 
 // SSHServer is an OpenSSH server on loopback that belongs to one test.
@@ -130,11 +132,15 @@ func (s *SSHServer) configure(o SSHOptions) error {
 	if err != nil {
 		return err
 	}
-	lines := []string{
-		"ListenAddress " + host, "Port " + port, "PidFile none", "UsePAM no", "StrictModes no", "PrintMotd no", "PrintLastLog no",
-		"HostKey " + filepath.Join(s.Dir, "host_ed25519"), "HostKey " + filepath.Join(s.Dir, "host_ecdsa"),
-		"AuthorizedKeysFile " + filepath.Join(s.Dir, "keys/%u"), "LogLevel VERBOSE", "MaxStartups 100", "PermitRootLogin no",
+	lines := []string{}
+	if o.KeyboardInteractive {
+		lines = append(lines, "UsePAM yes", "KbdInteractiveAuthentication yes", "PasswordAuthentication no")
 	}
+	lines = append(lines, // of two that say the same the first counts
+		"ListenAddress "+host, "Port "+port, "PidFile none", "UsePAM no", "StrictModes no", "PrintMotd no", "PrintLastLog no",
+		"HostKey "+filepath.Join(s.Dir, "host_ed25519"), "HostKey "+filepath.Join(s.Dir, "host_ecdsa"),
+		"AuthorizedKeysFile "+filepath.Join(s.Dir, "keys/%u"), "LogLevel VERBOSE", "MaxStartups 100", "PermitRootLogin no",
+	)
 	if o.MaxSessions > 0 {
 		lines = append(lines, fmt.Sprintf("MaxSessions %d", o.MaxSessions))
 	}

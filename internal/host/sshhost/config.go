@@ -19,18 +19,20 @@ type Config struct {
 	// what the ssh configuration says; empty but not nil: none.
 	Jumps []string
 
-	// IdentityFiles are private keys, tried before those of the ssh
-	// configuration.
+	// IdentityFiles are private keys: at Address tried before those of the ssh
+	// configuration, on the way to it after them.
 	IdentityFiles []string
 	// IdentitiesOnly leaves out keys that only the agent has, and default files.
+	// It is about Address alone.
 	IdentitiesOnly bool
 	// AgentSocket is where an ssh-agent listens. Empty: what the ssh
 	// configuration says, or $SSH_AUTH_SOCK; "none": no agent.
 	AgentSocket string
-	// Password is asked when the machine takes one. Nil: there is none. It is for
-	// Address alone: machines on the way are never shown it, keys open them.
+	// Password is asked when a machine takes one: Address, or one on the way.
+	// ErrNoSecret: there is none for it. Nil: there is none at all.
 	Password func(context.Context, Login) (string, error)
-	// Passphrase is asked when the server takes the key of an encrypted file.
+	// Passphrase is asked when a server takes the key of an encrypted file.
+	// ErrNoSecret: there is none, so that the key is not used.
 	Passphrase func(ctx context.Context, file string) (string, error)
 
 	// HostKey is the fingerprint ("SHA256:...") the machine must have; then no
@@ -63,8 +65,10 @@ type Config struct {
 // Login is what a password is for.
 type Login struct {
 	User string
-	// Address is HOST:PORT.
-	Address string
+	// Name is what the machine was called, Address its HOST:PORT.
+	Name, Address string
+	// Jump: it is only on the way.
+	Jump bool
 	// Prompt is the server's own question, where it has one.
 	Prompt string
 }

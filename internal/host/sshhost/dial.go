@@ -1,6 +1,7 @@
 package sshhost
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,8 @@ type dialer struct {
 	keys *keyring
 	// slots of all connections.
 	slots *slots
+	// proxies are the commands that connections go through, see proxy.
+	proxies sync.WaitGroup
 }
 
 // dial goes all the way to the target.
@@ -39,13 +42,13 @@ func (d *dialer) dial(ctx context.Context, tasks *sync.WaitGroup) (*conn, error)
 
 // step logs in to one machine, through those before it.
 func (d *dialer) step(ctx context.Context, h hop, before []*ssh.Client) (*ssh.Client, *wire, error) {
-	client, w, err := d.try(ctx, h, before, nil)
+	client, w, err := d.tryKeys(ctx, h, before, nil)
 	var key *HostKeyError
 	if h.pin == "" || !errors.As(err, &key) {
 		return client, w, err
 	}
 	for _, family := range pinFamilies() {
-		client, w, againErr := d.try(ctx, h, before, family)
+		client, w, againErr := d.tryKeys(ctx, h, before, family)
 		if againErr == nil {
 			return client, w, nil
 		}
@@ -54,6 +57,16 @@ func (d *dialer) step(ctx context.Context, h hop, before []*ssh.Client) (*ssh.Cl
 		}
 	}
 	return nil, nil, err
+}
+
+// tryKeys tries again without a key that nobody can open, until none is left.
+func (d *dialer) tryKeys(ctx context.Context, h hop, before []*ssh.Client, algorithms []string) (*ssh.Client, *wire, error) {
+	for {
+		client, w, err := d.try(ctx, h, before, algorithms)
+		if !errors.Is(err, errWithout) {
+			return client, w, err
+		}
+	}
 }
 
 func (d *dialer) try(ctx context.Context, h hop, before []*ssh.Client, algorithms []string) (*ssh.Client, *wire, error) {
@@ -94,6 +107,8 @@ func (d *dialer) try(ctx context.Context, h hop, before []*ssh.Client, algorithm
 		_ = w.Close() // already failing
 		if cause := w.cause(); cause != nil {
 			err = fmt.Errorf("%w (%w)", cause, err)
+		} else if said := w.foreign(); said != "" {
+			err = fmt.Errorf("what listens there is no SSH server; it says %q", said)
 		}
 		return nil, nil, l.explain(ctx, err)
 	}
@@ -108,11 +123,14 @@ func (d *dialer) connect(ctx context.Context, h hop, before []*ssh.Client) (net.
 	defer cancel()
 	var c net.Conn
 	var err error
-	if len(before) == 0 {
+	switch {
+	case len(before) > 0:
+		c, err = before[len(before)-1].DialContext(ctx, "tcp", h.address())
+	case h.command != "":
+		c, err = startProxy(h.command, h.agent, &d.proxies)
+	default:
 		var dialer net.Dialer
 		c, err = dialer.DialContext(ctx, "tcp", h.address())
-	} else {
-		c, err = before[len(before)-1].DialContext(ctx, "tcp", h.address())
 	}
 	if err == nil {
 		return c, nil
@@ -131,10 +149,34 @@ type wire struct {
 	mu     sync.Mutex
 	broken error
 	killed error
+	// greeting is the beginning of what was read.
+	greeting []byte
+}
+
+// maxGreeting is how much of the beginning is kept, in bytes.
+const maxGreeting = 512
+
+// foreign is what a server said that is none of SSH; empty when it is one, or
+// said nothing. Servers may say other lines first.
+func (w *wire) foreign() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for line := range bytes.Lines(w.greeting) {
+		if bytes.HasPrefix(line, []byte("SSH-")) {
+			return ""
+		}
+	}
+	line, _, _ := bytes.Cut(w.greeting, []byte("\n"))
+	return string(bytes.TrimSpace(line))
 }
 
 func (w *wire) Read(p []byte) (int, error) {
 	n, err := w.Conn.Read(p)
+	w.mu.Lock()
+	if room := maxGreeting - len(w.greeting); room > 0 && n > 0 {
+		w.greeting = append(w.greeting, p[:min(n, room)]...)
+	}
+	w.mu.Unlock()
 	if err != nil {
 		w.note(err)
 	}

@@ -11,6 +11,10 @@ import (
 // can help.
 var ErrUnreachable = errors.New("the host cannot be reached")
 
+// ErrNoSecret is what Config.Password and Config.Passphrase say when there is
+// none: other ways in are tried.
+var ErrNoSecret = errors.New("there is none")
+
 // errClosed is use after Close.
 var errClosed = errors.New("the connection was closed by us")
 

@@ -66,6 +66,7 @@ func Open(ctx context.Context, cfg Config) (*Host, error) {
 	if err != nil {
 		h.end()
 		h.tasks.Wait()
+		h.dialer.proxies.Wait()
 		return nil, err
 	}
 	h.conns = []*conn{c}
@@ -135,6 +136,7 @@ func (h *Host) Close() error {
 	}
 	h.operations.Wait()
 	h.tasks.Wait()
+	h.dialer.proxies.Wait()
 	return nil
 }
 

@@ -28,12 +28,21 @@ var (
 type keyring struct {
 	mu     sync.Mutex
 	opened map[string]ssh.Signer // by file
+	// left are files that nobody has the passphrase of.
+	left map[string]bool
 	// accepted are keys of machines, by HOST:PORT, that a file or somebody knew.
 	accepted map[string]ssh.PublicKey
 }
 
 func newKeyring() *keyring {
-	return &keyring{opened: map[string]ssh.Signer{}, accepted: map[string]ssh.PublicKey{}}
+	return &keyring{opened: map[string]ssh.Signer{}, left: map[string]bool{}, accepted: map[string]ssh.PublicKey{}}
+}
+
+// leave keeps a file from being tried again.
+func (k *keyring) leave(file string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.left[file] = true
 }
 
 func (k *keyring) acceptedKey(address string) ssh.PublicKey {
@@ -66,8 +75,7 @@ func (l *login) identities(ctx context.Context) (keys []identity, done func(), e
 		}
 	}
 	files := l.hop.identities
-	byDefault := len(files) == 0 && !l.cfg.IdentitiesOnly
-	if byDefault {
+	if len(files) == 0 && (l.hop.jump || !l.cfg.IdentitiesOnly) {
 		for _, name := range []string{"id_ed25519", "id_ecdsa", "id_rsa"} {
 			files = append(files, inHome(".ssh/"+name))
 		}
@@ -153,7 +161,7 @@ func (l *login) fromFile(ctx context.Context, file string, agents []identity) (i
 		return identity{}, err
 	}
 	l.keys.mu.Lock()
-	opened := l.keys.opened[file]
+	opened, left := l.keys.opened[file], l.keys.left[file]
 	l.keys.mu.Unlock()
 	public := locked.PublicKey
 	if public == nil {
@@ -167,12 +175,15 @@ func (l *login) fromFile(ctx context.Context, file string, agents []identity) (i
 	switch {
 	case opened != nil:
 		return identity{name: name, signer: withCertificate(file, opened)}, nil
-	case l.cfg.Passphrase == nil:
+	case left, l.cfg.Passphrase == nil:
 		return identity{}, errNoPassphrase
 	}
 	lazy := &lockedKey{login: l, ctx: ctx, file: file, data: data, public: public}
 	if public == nil {
 		s, err := lazy.open()
+		if errors.Is(err, ErrNoSecret) {
+			return identity{}, errNoPassphrase
+		}
 		if err != nil {
 			return identity{}, err
 		}
@@ -233,6 +244,10 @@ func (k *lockedKey) Sign(random io.Reader, data []byte) (*ssh.Signature, error) 
 
 func (k *lockedKey) SignWithAlgorithm(random io.Reader, data []byte, algorithm string) (*ssh.Signature, error) {
 	s, err := k.open()
+	if errors.Is(err, ErrNoSecret) {
+		k.login.leave()
+		return nil, err
+	}
 	if err != nil {
 		k.login.fail(&KeyFileError{Path: k.file, Err: err})
 		return nil, err
@@ -247,6 +262,10 @@ func (k *lockedKey) SignWithAlgorithm(random io.Reader, data []byte, algorithm s
 func (k *lockedKey) open() (ssh.Signer, error) {
 	defer k.login.pause()()
 	phrase, err := k.login.cfg.Passphrase(k.ctx, k.file)
+	if errors.Is(err, ErrNoSecret) {
+		k.login.keys.leave(k.file)
+		return nil, err
+	}
 	if err != nil {
 		return nil, fmt.Errorf("ask for the passphrase: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -23,6 +24,8 @@ type login struct {
 	mu       sync.Mutex
 	tried    []string
 	password bool // was shown
+	without  bool // a key was taken that nobody can open
+	wanted   bool // a password was, and there was none
 	hostKey  *HostKeyError
 	fatal    error
 }
@@ -33,6 +36,16 @@ func (l *login) note(tried string) {
 	if !slices.Contains(l.tried, tried) {
 		l.tried = append(l.tried, tried)
 	}
+}
+
+// errWithout is a login to be tried again without a key that cannot be opened.
+var errWithout = errors.New("a key was left out")
+
+// leave ends a login in which a key turned out to be of no use.
+func (l *login) leave() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.without = true
 }
 
 // fail remembers what went wrong on our side; the library hides it.
@@ -54,7 +67,7 @@ func (l *login) methods(ctx context.Context, ids []identity) []ssh.AuthMethod {
 		}
 		methods = append(methods, ssh.PublicKeys(signers...))
 	}
-	if l.cfg.Password != nil && !l.hop.jump {
+	if l.cfg.Password != nil {
 		methods = append(methods,
 			ssh.PasswordCallback(func() (string, error) { return l.ask(ctx, "") }),
 			ssh.KeyboardInteractive(func(_, _ string, questions []string, echo []bool) ([]string, error) {
@@ -64,16 +77,32 @@ func (l *login) methods(ctx context.Context, ids []identity) []ssh.AuthMethod {
 	return methods
 }
 
-// errAskedBefore ends a dialogue with a server that already refused the answer.
-var errAskedBefore = errors.New("the server asks for the password again")
+var (
+	// errAskedBefore ends a dialogue with a server that already refused the answer.
+	errAskedBefore = errors.New("the server asks for the password again")
+	errNoPassword  = errors.New("it takes a password, and none was given")
+)
+
+// errQuestion is a question that only a person can answer, each time anew.
+func errQuestion(question string) error {
+	return fmt.Errorf("the server asks %q, which no password answers: a connection that is made again by itself needs a key, or a password alone", strings.TrimSpace(question))
+}
+
+// oneTime are words of questions for what is another each time.
+var oneTime = regexp.MustCompile(`(?i)\b(code|token|otp|passcode|pin|one[- ]time|2fa|factor)\b`)
 
 // answer answers the questions of keyboard-interactive, of which the password
-// is the usual one.
+// is the usual one. It is shown to no other question.
 func (l *login) answer(ctx context.Context, questions []string, echo []bool) ([]string, error) {
 	answers := make([]string, 0, len(questions))
 	for i, q := range questions {
+		if echo[i] || oneTime.MatchString(q) {
+			err := errQuestion(q)
+			l.fail(err)
+			return nil, err
+		}
 		l.mu.Lock()
-		again := l.password && !echo[i] && strings.Contains(strings.ToLower(q), "password")
+		again := l.password
 		l.mu.Unlock()
 		if again {
 			return nil, errAskedBefore
@@ -87,9 +116,25 @@ func (l *login) answer(ctx context.Context, questions []string, echo []bool) ([]
 	return answers, nil
 }
 
+// errOver is a login that has failed on our side already; the library goes on
+// to the next way in all the same.
+var errOver = errors.New("the login is over")
+
 func (l *login) ask(ctx context.Context, prompt string) (string, error) {
+	l.mu.Lock()
+	over := l.fatal != nil || l.without
+	l.mu.Unlock()
+	if over {
+		return "", errOver
+	}
 	defer l.pause()()
-	word, err := l.cfg.Password(ctx, Login{User: l.hop.user, Address: l.hop.address(), Prompt: prompt})
+	word, err := l.cfg.Password(ctx, Login{User: l.hop.user, Name: l.hop.name, Address: l.hop.address(), Jump: l.hop.jump, Prompt: prompt})
+	if errors.Is(err, ErrNoSecret) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.wanted = true
+		return "", err
+	}
 	if err != nil {
 		err = fmt.Errorf("ask for the password: %w", err)
 		l.fail(err)
@@ -141,8 +186,12 @@ func (l *login) explain(ctx context.Context, err error) error {
 		return l.hostKey
 	case ctx.Err() != nil:
 		return fmt.Errorf("log in to %s: %w", l.hop.address(), context.Cause(ctx))
+	case l.without:
+		return errWithout
 	case l.fatal != nil:
 		return &AuthError{User: l.hop.user, Address: l.hop.address(), Tried: l.tried, Err: l.fatal}
+	case l.wanted:
+		return &AuthError{User: l.hop.user, Address: l.hop.address(), Tried: l.tried, Err: errNoPassword}
 	case strings.Contains(err.Error(), "unable to authenticate"), errors.Is(err, errAskedBefore),
 		// A "no" to keyboard-interactive without a question, in the library's words.
 		strings.Contains(err.Error(), "unexpected message type 51"):

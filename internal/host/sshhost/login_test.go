@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -56,6 +58,13 @@ func TestLogin(t *testing.T) {
 			write(t, dir+"/config", "Host 127.0.0.1\n  HostKeyAlias the-gpubox\n", 0o600)
 			c.ConfigFiles, c.KnownHosts = []string{dir + "/config"}, []string{dir + "/known"}
 		}},
+		{"a key that nobody can open is left out", plain, func(t *testing.T, c *sshhost.Config) {
+			// The server takes both; ssh's own configuration names them.
+			s.Admit(testenv.SSHAccount{Name: plain.Name, Key: both(t, plain.Key, locked.Key)})
+			c.ConfigFiles, c.IdentityFiles, c.IdentitiesOnly = []string{filepath.Join(t.TempDir(), "config")}, nil, false
+			write(t, c.ConfigFiles[0], fmt.Sprintf("IdentityFile %s\nIdentityFile %s\n", locked.Key, plain.Key), 0o600)
+			c.Passphrase = func(context.Context, string) (string, error) { return "", sshhost.ErrNoSecret }
+		}},
 		{"pinned host key", plain, func(_ *testing.T, c *sshhost.Config) { c.KnownHosts, c.HostKey = []string{}, s.Fingerprint }},
 		{"pinned host key that is not the server's favourite", plain, func(t *testing.T, c *sshhost.Config) {
 			said, err := exec.Command("ssh-keygen", "-lf", filepath.Join(s.Dir, "host_ecdsa.pub")).Output()
@@ -89,6 +98,22 @@ func TestLogin(t *testing.T) {
 			}
 		})
 	}
+}
+
+// both is a key file with two public halves.
+func both(t *testing.T, one, other string) string {
+	t.Helper()
+	var public []byte
+	for _, key := range []string{one, other} {
+		data, err := os.ReadFile(key + ".pub")
+		if err != nil {
+			t.Fatal(err)
+		}
+		public = append(public, data...)
+	}
+	name := filepath.Join(t.TempDir(), "key")
+	write(t, name+".pub", string(public), 0o600)
+	return name
 }
 
 // agent is a real ssh-agent that has keys; the last has a passphrase.
@@ -223,10 +248,19 @@ func TestRefused(t *testing.T) {
 			[]string{"no-such-host.invalid"},
 		},
 		{"no address", plain, func(_ *testing.T, c *sshhost.Config) { c.Address = "x@:22" }, func(error) bool { return true }, []string{"[USER@]HOST[:PORT]"}},
-		{"ProxyCommand", plain, func(t *testing.T, c *sshhost.Config) {
+		{"a ProxyCommand that fails", plain, func(t *testing.T, c *sshhost.Config) {
 			c.ConfigFiles = []string{filepath.Join(t.TempDir(), "config")}
-			write(t, c.ConfigFiles[0], "Host *\n  ProxyCommand nc %h %p\n", 0o600)
-		}, func(error) bool { return true }, []string{"ProxyCommand"}},
+			write(t, c.ConfigFiles[0], "Host *\n  ProxyCommand sh -c 'echo no way to %h >&2; exit 3'\n", 0o600)
+		}, isA[*sshhost.UnreachableError], []string{"ProxyCommand", "no way to 127.0.0.1"}},
+		{"not an SSH server", plain, func(t *testing.T, c *sshhost.Config) {
+			web := httptest.NewServer(http.NotFoundHandler())
+			t.Cleanup(web.Close)
+			c.Address = "x@" + web.Listener.Addr().String()
+		}, isA[*sshhost.UnreachableError], []string{"is no SSH server"}},
+		{"a password, of which there is none", plain, func(_ *testing.T, c *sshhost.Config) {
+			c.IdentityFiles = nil
+			c.Password = func(context.Context, sshhost.Login) (string, error) { return "", sshhost.ErrNoSecret }
+		}, isA[*sshhost.AuthError], []string{"it takes a password, and none was given"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cfg := config(s, c.user)

@@ -16,7 +16,11 @@ import (
 
 // hop is one machine on the way, with all that is needed to log in.
 type hop struct {
+	// name is what the address or the configuration calls it.
+	name             string
 	user, host, port string
+	// command is the ProxyCommand to it, ready for a shell; empty: none.
+	command string
 	// keyName is the name its key is known under; empty: host and port.
 	keyName        string
 	identities     []string
@@ -34,9 +38,8 @@ func (h hop) address() string { return net.JoinHostPort(h.host, h.port) }
 const maxJumps = 8
 
 var (
-	errAddress      = errors.New("not an address of the form [USER@]HOST[:PORT]")
-	errManyJumps    = errors.New("too many jump hosts; do they lead in a circle?")
-	errProxyCommand = errors.New("ProxyCommand of the ssh configuration cannot be used here; ProxyJump can")
+	errAddress   = errors.New("not an address of the form [USER@]HOST[:PORT]")
+	errManyJumps = errors.New("too many jump hosts; do they lead in a circle?")
 )
 
 // way resolves an address to all machines to go through; the last is the target.
@@ -48,9 +51,6 @@ func (c Config) way() ([]hop, error) {
 	hops, err := c.resolve(words, c.Address, c.Jumps, 0)
 	if err != nil {
 		return nil, fmt.Errorf("address %q: %w", c.Address, err)
-	}
-	for i := range hops[:len(hops)-1] {
-		hops[i].jump = true
 	}
 	last := &hops[len(hops)-1]
 	last.pin = c.HostKey
@@ -66,11 +66,16 @@ func (c Config) resolve(words sshWords, address string, jumps []string, depth in
 	if err != nil {
 		return nil, err
 	}
+	h.name, h.jump = name, depth > 0
 	if err := c.fill(words, name, &h); err != nil {
 		return nil, err
 	}
 	if jumps == nil {
-		if jumps, err = words.jumps(name); err != nil {
+		var command string
+		if command, jumps, err = words.way(name); err != nil {
+			return nil, err
+		}
+		if h.command, err = h.expandCommand(command); err != nil {
 			return nil, err
 		}
 	}
@@ -123,9 +128,6 @@ func splitAddress(address string) (name string, h hop, err error) {
 
 // fill completes a hop from the configuration; what the address says wins.
 func (c Config) fill(words sshWords, name string, h *hop) error {
-	if command := words.get(name, "ProxyCommand"); command != "" && command != "none" && c.Jumps == nil && words.get(name, "ProxyJump") == "" {
-		return errProxyCommand
-	}
 	h.host = strings.NewReplacer("%h", name, "%%", "%").Replace(orElse(words.get(name, "HostName"), name))
 	h.port = orElse(h.port, words.get(name, "Port"), "22")
 	if h.user = orElse(h.user, words.get(name, "User")); h.user == "" {
@@ -136,12 +138,17 @@ func (c Config) fill(words sshWords, name string, h *hop) error {
 		h.user = me.Username
 	}
 	h.keyName = words.get(name, "HostKeyAlias")
-	h.identitiesOnly = c.IdentitiesOnly || words.get(name, "IdentitiesOnly") == "yes"
-	h.identities = append(h.identities, c.IdentityFiles...)
+	h.identitiesOnly = c.IdentitiesOnly && !h.jump || words.get(name, "IdentitiesOnly") == "yes"
+	if !h.jump {
+		h.identities = append(h.identities, c.IdentityFiles...)
+	}
 	for _, file := range words.all(name, "IdentityFile") {
 		if file != "none" {
 			h.identities = append(h.identities, h.expand(name, file))
 		}
+	}
+	if h.jump {
+		h.identities = append(h.identities, c.IdentityFiles...)
 	}
 	h.agent = orElse(c.AgentSocket, h.expand(name, words.get(name, "IdentityAgent")))
 	if h.agent == "" || h.agent == "SSH_AUTH_SOCK" {
@@ -229,10 +236,49 @@ func (w sshWords) all(name, key string) []string {
 	return values
 }
 
-// jumps are the machines before one of that name.
-func (w sshWords) jumps(name string) ([]string, error) {
-	list := w.get(name, "ProxyJump")
-	if list == "" || list == "none" {
+// way is how one of that name is reached: through a command, or machines
+// before it, or neither. Of ProxyCommand and ProxyJump the first word counts.
+func (w sshWords) way(name string) (command string, jumps []string, err error) {
+	command, list := w.firstProxy(name)
+	if strings.EqualFold(command, "none") {
+		command = ""
+	}
+	jumps, err = splitJumps(list)
+	return command, jumps, err
+}
+
+// firstProxy gives the value of the one of the two that comes first.
+func (w sshWords) firstProxy(name string) (command, jumps string) {
+	for _, cfg := range w {
+		for _, h := range cfg.Hosts {
+			if !h.Matches(name) {
+				continue
+			}
+			for _, node := range h.Nodes {
+				switch n := node.(type) {
+				case *ssh_config.KV:
+					switch strings.ToLower(n.Key) {
+					case "proxycommand":
+						return n.Value, ""
+					case "proxyjump":
+						return "", strings.Trim(n.Value, `"`)
+					}
+				case *ssh_config.Include: // it does not tell which of two is first
+					if list := n.Get(name, "ProxyJump"); list != "" {
+						return "", strings.Trim(list, `"`)
+					}
+					if command := n.Get(name, "ProxyCommand"); command != "" {
+						return command, ""
+					}
+				}
+			}
+		}
+	}
+	return "", ""
+}
+
+func splitJumps(list string) ([]string, error) {
+	if list == "" || strings.EqualFold(list, "none") {
 		return []string{}, nil
 	}
 	jumps := strings.Split(list, ",")

@@ -26,6 +26,27 @@ Host round
   ProxyJump round
 Host plain
   User eve
+Host command
+  HostName c.example.com
+  Port 24
+  ProxyCommand "/opt/my proxy" %%h=%h %n %p %r
+  ProxyJump not-any-more
+Host jump-first
+  ProxyJump x@y
+Host jump-first
+  ProxyCommand not-any-more
+Host no-jump
+  ProxyJump none
+Host no-command
+  ProxyCommand none
+Host no-*
+  ProxyCommand not-any-more
+  ProxyJump nor-this
+Host behind
+  ProxyJump root@command
+Host evil
+  HostName $(touch-me)
+  ProxyCommand nc %h %p
 `
 	file := filepath.Join(t.TempDir(), "config")
 	if err := os.WriteFile(file, []byte(words), 0o600); err != nil {
@@ -35,6 +56,7 @@ Host plain
 		name, address string
 		jumps         []string
 		want          []string
+		command       string // to the first
 		err           error
 	}{
 		{name: "all of it", address: "me@example.com:22022", want: []string{"me example.com:22022"}},
@@ -46,6 +68,14 @@ Host plain
 		{name: "alias with jumps", address: "gpubox", want: []string{"ana bastion.example.com:22022", "ana inner:22", "ana 10.0.0.gpubox:2222"}},
 		{name: "the address wins", address: "bob@gpubox:1", jumps: []string{}, want: []string{"bob 10.0.0.gpubox:1"}},
 		{name: "jumps given", address: "plain", jumps: []string{"x@y"}, want: []string{"x y:22", "eve plain:22"}},
+		{name: "a command", address: "bob@command", want: []string{"bob c.example.com:24"}, command: `"/opt/my proxy" %h=c.example.com command 24 bob`},
+		{name: "a command, and jumps given", address: "bob@command", jumps: []string{"x@y"}, want: []string{"x y:22", "bob c.example.com:24"}},
+		{name: "a command to the jump host", address: "bob@behind", want: []string{"root c.example.com:24", "bob behind:22"}, command: `"/opt/my proxy" %h=c.example.com command 24 root`},
+		{name: "jumps before a command", address: "bob@jump-first", want: []string{"x y:22", "bob jump-first:22"}},
+		{name: "no jump", address: "bob@no-jump", want: []string{"bob no-jump:22"}},
+		{name: "no command", address: "bob@no-command", want: []string{"bob no-command:22"}},
+		{name: "a host that a shell would carry out", address: "bob@evil", err: errUnsafe},
+		{name: "a user that a shell would carry out", address: "`id`@command", err: errUnsafe},
 		{name: "a circle", address: "round", err: errManyJumps},
 		{name: "nothing", address: "", err: errAddress},
 		{name: "no host", address: "me@", err: errAddress},
@@ -71,6 +101,9 @@ Host plain
 			}
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Error(diff)
+			}
+			if len(hops) > 0 && hops[0].command != c.command {
+				t.Errorf("command %q", hops[0].command)
 			}
 		})
 	}

@@ -1,6 +1,10 @@
 package sshhost_test
 
 import (
+	"context"
+	"fmt"
+	"net"
+	"path/filepath"
 	"testing"
 
 	"github.com/runnerml/runner/internal/host"
@@ -35,6 +39,11 @@ func TestSuite(t *testing.T) {
 		{name: "no signals", server: testenv.SSHOptions{Config: []string{`ForceCommand if [ "$SSH_ORIGINAL_COMMAND" = /usr/lib/openssh/sftp-server ]; then exec $SSH_ORIGINAL_COMMAND; else eval "$SSH_ORIGINAL_COMMAND"; fi`}}},
 		{name: "home on another file system", user: testenv.SSHUser{OtherDisk: 64 << 20}},
 		{name: "jump host", edit: throughJumpHost},
+		{name: "keyboard-interactive", server: testenv.SSHOptions{KeyboardInteractive: true}, user: testenv.SSHUser{Password: password}, edit: func(_ *testing.T, _ *testenv.SSHServer, _ testenv.SSHAccount, c *sshhost.Config) {
+			c.IdentityFiles, c.Password = nil, withPassword
+		}},
+		{name: "jump hosts with a password, then a key", edit: throughPasswordHost},
+		{name: "ProxyCommand", edit: throughCommand},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := testenv.SSHD(t, c.server)
@@ -50,6 +59,32 @@ func TestSuite(t *testing.T) {
 			})
 		})
 	}
+}
+
+// throughPasswordHost goes through two others; the first takes only a password.
+func throughPasswordHost(t *testing.T, s *testenv.SSHServer, a testenv.SSHAccount, c *sshhost.Config) {
+	throughJumpHost(t, s, a, c)
+	door := testenv.SSHD(t, testenv.SSHOptions{Config: []string{"PubkeyAuthentication no"}})
+	d := door.User(testenv.SSHUser{Shell: "/usr/sbin/nologin", Password: password})
+	c.Jumps = append([]string{d.Name + "@" + door.Address}, c.Jumps...)
+	c.KnownHosts = append(c.KnownHosts, door.KnownHosts)
+	c.Password = func(_ context.Context, l sshhost.Login) (string, error) {
+		if l.User != d.Name || !l.Jump || l.Address != door.Address {
+			return "", sshhost.ErrNoSecret
+		}
+		return password, nil
+	}
+}
+
+// throughCommand goes through ssh itself.
+func throughCommand(t *testing.T, s *testenv.SSHServer, a testenv.SSHAccount, c *sshhost.Config) {
+	bastion := testenv.SSHD(t, testenv.SSHOptions{})
+	b := bastion.User(testenv.SSHUser{Shell: "/usr/sbin/nologin"})
+	host, port, _ := net.SplitHostPort(bastion.Address)
+	name := filepath.Join(t.TempDir(), "config")
+	write(t, name, fmt.Sprintf("Host 127.0.0.1\n  ProxyCommand ssh -F none -o BatchMode=yes -i %s -o UserKnownHostsFile=%s -p %s -W %%h:%%p %s@%s\n",
+		b.Key, bastion.KnownHosts, port, b.Name, host), 0o600)
+	c.ConfigFiles = []string{name}
 }
 
 // throughJumpHost goes through another server, whose user has no rights here.

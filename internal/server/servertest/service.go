@@ -25,6 +25,7 @@ import (
 // controller.
 type Service struct {
 	FakeTargets
+	FakeSecrets
 	dir string
 	// Submitted counts calls of Submit, those with a known request id too.
 	Submitted int

@@ -14,13 +14,13 @@ import (
 )
 
 // FakeTargets are compute targets in memory. What attaching one comes to is in the
-// host's name: "unknown-key" has a key that is to be confirmed, "down" does not
+// host's name: "wants-password" takes one, "unknown-key" has a key that is to be confirmed, "down" does not
 // answer, "taken" is another installation's.
 type FakeTargets struct {
 	mu       sync.Mutex
 	attached map[string]controller.TargetInfo
-	// Secrets of the last attachment, for tests.
-	Secrets map[string]string
+	// Told are the secrets of the last attachment, for tests.
+	Told map[string]string
 }
 
 // FakeHostKey is the key of "unknown-key".
@@ -53,10 +53,14 @@ func fakeFacts() *inventory.Inventory {
 func (s *FakeTargets) Attach(_ context.Context, a controller.Attachment) (*controller.TargetInfo, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.Secrets = a.Secrets
+	s.Told = a.Secrets
 	switch at := a.Config.Address; {
 	case strings.Contains(at, "unknown-key") && a.Config.HostKey == "" && !slices.Contains(a.Config.Accepted, FakeHostKey):
 		return nil, &compute.UnknownHostKeyError{Host: at, Type: "ssh-ed25519", Fingerprint: FakeHostKey}
+	case strings.Contains(at, "wants-password") && a.Secrets[compute.PurposePassword] == "":
+		return nil, &compute.SecretNeededError{
+			Purpose: compute.PurposePassword, What: "password of " + at, Why: at + " takes a password, and none was given", Advice: "give the password with --password",
+		}
 	case strings.Contains(at, "down"):
 		return nil, &compute.ReachError{Name: a.Name, Err: context.DeadlineExceeded, Temporary: true, Advice: "check the address"}
 	case strings.Contains(at, "taken") && !a.TakeOver:

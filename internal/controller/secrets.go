@@ -1,0 +1,104 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/runnerml/runner/internal/compute"
+	"github.com/runnerml/runner/internal/store"
+)
+
+// SecretInfo is a stored secret, without its value.
+type SecretInfo struct {
+	Name string `json:"name"`
+	// SetAt is when its value was set the last time.
+	SetAt time.Time `json:"set_at"`
+	// Targets that refer to it, by name.
+	Targets []string `json:"targets"`
+}
+
+// SecretInUseError is a secret that targets refer to.
+type SecretInUseError struct {
+	Name    string
+	Targets []string
+}
+
+func (e *SecretInUseError) Error() string {
+	return fmt.Sprintf("the secret %s is used by %s", e.Name, strings.Join(e.Targets, ", "))
+}
+
+// Hint says what a person can do.
+func (e *SecretInUseError) Hint() string {
+	return "detach them first, or set another value: runner secret set " + e.Name
+}
+
+// SetSecret stores a secret, sealed, in place of one of that name. Targets that
+// refer to it have it from their next login on.
+func (c *Controller) SetSecret(ctx context.Context, name, value string) error {
+	if err := compute.CheckSecretName(name); err != nil {
+		return &InvalidError{What: err.Error()}
+	}
+	if value == "" {
+		return &InvalidError{What: "the secret is empty", Where: name}
+	}
+	sealed, err := c.sealer.seal(value)
+	if err != nil {
+		return err
+	}
+	return c.store.SetSecret(ctx, name, sealed, c.now().UTC())
+}
+
+// Secrets lists the stored secrets by name.
+func (c *Controller) Secrets(ctx context.Context) ([]SecretInfo, error) {
+	all, err := c.store.Secrets(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]SecretInfo, len(all))
+	for i, one := range all {
+		list[i] = SecretInfo{Name: one.Name, SetAt: one.SetAt, Targets: c.targetsWith(one.Name)}
+	}
+	return list, nil
+}
+
+// DeleteSecret forgets a stored secret that no target refers to.
+func (c *Controller) DeleteSecret(ctx context.Context, name string) error {
+	c.attaching.Lock() // no target comes meanwhile
+	defer c.attaching.Unlock()
+	if users := c.targetsWith(name); len(users) > 0 {
+		return &SecretInUseError{Name: name, Targets: users}
+	}
+	return c.store.DeleteSecret(ctx, name)
+}
+
+// targetsWith are the targets that refer to a secret, by name.
+func (c *Controller) targetsWith(secret string) []string {
+	names := []string{}
+	for _, t := range c.allTargets() {
+		if t.record == nil {
+			continue
+		}
+		for _, r := range t.record.Config.References() {
+			if name, ok := r.Stored(); ok && name == secret {
+				names = append(names, t.name)
+				break
+			}
+		}
+	}
+	return names
+}
+
+// storedSecret gives the value of a stored secret.
+func (c *Controller) storedSecret(ctx context.Context, name string) (string, error) {
+	sealed, err := c.store.SealedSecret(ctx, name)
+	if _, missing := errors.AsType[*store.NotFoundError](err); missing {
+		return "", &compute.ReferenceError{What: "no secret is stored under the name " + name, Hint: "store it: runner secret set " + name}
+	}
+	if err != nil {
+		return "", err
+	}
+	return c.sealer.open(sealed)
+}
