@@ -201,7 +201,7 @@ func TestInstallOnAnotherKindOfMachine(t *testing.T) {
 	server := testenv.SSHD(t, testenv.SSHOptions{})
 	// Its uname comes first in the path of this user.
 	user := server.User(testenv.SSHUser{Files: map[string]string{
-		".bashrc": "PATH=$HOME/bin:$PATH\n", "bin/uname": "#!/bin/sh\ncase $1 in -m) echo aarch64;; *) exec /bin/uname \"$@\";; esac\n",
+		".bashrc": "PATH=$HOME/bin:$PATH\n", "bin/uname": "#!/bin/sh\ncase $1 in -snm) echo Linux gpubox aarch64;; *) exec /bin/uname \"$@\";; esac\n",
 	}})
 	if err := os.Chmod(user.Home+"/bin/uname", 0o755); err != nil {
 		t.Fatal(err)

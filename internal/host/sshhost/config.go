@@ -19,6 +19,14 @@ type Config struct {
 	// what the ssh configuration says; empty but not nil: none.
 	Jumps []string
 
+	// Ask are small text files that each login reads: see Greeting. Those with a
+	// relative path lie under Root.
+	Ask []string
+	// Ahead is a command that each login starts at once, when its program is
+	// there: whoever runs it first finds it running. The program is named by its
+	// path under Root, and gets Root as its last argument.
+	Ahead []string
+
 	// IdentityFiles are private keys: at Address tried before those of the ssh
 	// configuration, on the way to it after them.
 	IdentityFiles []string

@@ -22,6 +22,8 @@ type conn struct {
 	// extra: it is one more, made because another was full.
 	extra atomic.Bool
 	files fileSession
+	// ahead is a command that was started and that nobody runs yet.
+	ahead atomic.Pointer[ahead]
 	log   *slog.Logger
 	// tasks are all goroutines; whoever closes the Host waits for them.
 	tasks *sync.WaitGroup

@@ -6,6 +6,10 @@
 // whole files, removing. A command is never run twice: when the line breaks
 // after it was sent, the error says that its fate is unknown.
 //
+// Each login asks one script for all that is needed to begin: our directory,
+// what the machine is and since which boot, and a few files (Greeting). The
+// same session then becomes the command that most need first (Config.Ahead).
+//
 // The login shell of the user may be any. It gets one fixed line that all
 // shells read alike, which starts sh; sh reads what to do from its standard
 // input. So no argument and no secret is in the process list, quoting happens

@@ -1,14 +1,11 @@
 package sshhost
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"path"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -21,7 +18,8 @@ import (
 type Host struct {
 	cfg    Config
 	dialer dialer
-	root   string
+	// root is what the first greeting said.
+	root string
 
 	// life ends with Close.
 	life context.Context
@@ -32,6 +30,9 @@ type Host struct {
 
 	mu     sync.Mutex
 	closed bool
+	// greeting is that of the newest connection, and judge who must agree to one.
+	greeting Greeting
+	judge    func(Greeting) error
 	// conns are the connection, and more when the server gives too few sessions
 	// on one.
 	conns   []*conn
@@ -63,40 +64,46 @@ func Open(ctx context.Context, cfg Config) (*Host, error) {
 	h := &Host{cfg: cfg, dialer: dialer{cfg: cfg, hops: hops, keys: newKeyring(), slots: newSlots()}}
 	h.life, h.end = context.WithCancel(context.WithoutCancel(ctx))
 	c, err := h.dialer.dial(ctx, &h.tasks)
+	if err == nil {
+		err = h.welcome(ctx, c, true)
+	}
 	if err != nil {
 		h.end()
 		h.tasks.Wait()
 		h.dialer.proxies.Wait()
 		return nil, err
 	}
-	h.conns = []*conn{c}
-	if err := h.findRoot(ctx); err != nil {
-		return nil, errors.Join(err, h.Close())
-	}
+	h.conns, h.root = []*conn{c}, h.greeting.Root
 	return h, nil
-}
-
-// findRoot makes the root and finds its real path.
-func (h *Host) findRoot(ctx context.Context) error {
-	root, inHome := strings.CutPrefix(h.cfg.Root, "~/")
-	where := host.Quote(root)
-	if inHome || !path.IsAbs(root) {
-		where = `"$HOME"/` + where
-	}
-	var out bytes.Buffer
-	err := h.script(ctx, "make the root directory", "umask 077; mkdir -p -- "+where+" && cd -- "+where+" && pwd -P", nil, &out)
-	if err != nil {
-		return err
-	}
-	h.root = strings.TrimSuffix(out.String(), "\n")
-	if !path.IsAbs(h.root) {
-		return fmt.Errorf("make the root directory: the host says it is %q", h.root)
-	}
-	return nil
 }
 
 // Root is the directory on the host under which everything of ours lies.
 func (h *Host) Root() string { return h.root }
+
+// Greeting is what the machine said at the newest login.
+func (h *Host) Greeting() Greeting {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.greeting
+}
+
+// Judge has f see what the machine says at each login from now on. While it is
+// against it, the machine counts as one that cannot be reached.
+func (h *Host) Judge(f func(Greeting) error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.judge = f
+}
+
+// Platform says what the host is: as it was when the newest connection was
+// made, which no reboot outlives.
+func (h *Host) Platform(ctx context.Context) (p host.Platform, err error) {
+	err = h.do(ctx, true, nil, func(context.Context, *conn) error {
+		p = h.Greeting().Platform
+		return nil
+	})
+	return p, err
+}
 
 // Address is HOST:PORT, and User the user there, as the configuration made them.
 func (h *Host) Address() string { return h.dialer.hops[len(h.dialer.hops)-1].address() }
@@ -300,7 +307,7 @@ func (h *Host) try(a *attempt, pause time.Duration) {
 	defer close(a.done)
 	a.err = wait(h.life, pause)
 	if a.err == nil {
-		a.conn, a.err = h.dialer.dial(h.life, &h.tasks)
+		a.conn, a.err = h.again()
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -318,6 +325,28 @@ func (h *Host) try(a *attempt, pause time.Duration) {
 		h.conns = append(h.conns, a.conn)
 		h.cfg.Log.Info("connected again", "address", h.Address(), "connections", len(h.conns))
 	}
+}
+
+// again logs in once more. What is against it is a state of the machine that
+// may pass, like that it is away.
+func (h *Host) again() (*conn, error) {
+	c, err := h.dialer.dial(h.life, &h.tasks)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeoutCause(h.life, greetLimit, errSilent)
+	defer cancel()
+	h.mu.Lock()
+	h.prune()
+	first := len(h.conns) == 0
+	h.mu.Unlock()
+	if err := h.welcome(ctx, c, first); err != nil {
+		if !errors.Is(err, ErrUnreachable) {
+			err = &UnreachableError{Address: h.Address(), Err: err}
+		}
+		return nil, err
+	}
+	return c, nil
 }
 
 const (

@@ -28,14 +28,22 @@ func (h *Host) Run(ctx context.Context, c host.Command) error {
 		e.stderr = &said
 	}
 	var end ending
-	err = h.do(ctx, false, readyForSession, func(ctx context.Context, cn *conn) error {
+	words := said.String
+	ready := func(cn *conn) bool { return cn.waitsFor(c) || readyForSession(cn) }
+	err = h.do(ctx, false, ready, func(ctx context.Context, cn *conn) error {
+		if a := cn.takeAhead(c); a != nil {
+			var text string
+			end, text, err = a.run(ctx, c)
+			words = func() string { return text }
+			return err
+		}
 		end, err = cn.exec(ctx, e)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	return exitError(c.Argv, end, said.String())
+	return exitError(c.Argv, end, words())
 }
 
 // exitError is nil for a command that ended well.
