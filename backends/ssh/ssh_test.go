@@ -137,13 +137,18 @@ func (m *machine) open(t testing.TB) *backend {
 	return b
 }
 
-func (m *machine) snapshot(t testing.TB, dir string) string {
+func (m *machine) store(t testing.TB) *snapshot.Store {
 	t.Helper()
 	store, err := snapshot.Open(filepath.Join(m.Home, "objects"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	taken, err := store.Take(t.Context(), dir, snapshot.Options{})
+	return store
+}
+
+func (m *machine) snapshot(t testing.TB, dir string) string {
+	t.Helper()
+	taken, err := m.store(t).Take(t.Context(), dir, snapshot.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -35,12 +35,16 @@ func (m *Machine) prepare(ctx context.Context, a backends.Attempt, progress back
 	if err != nil || status.Phase != supervise.Absent {
 		return err // started already: what it works in stays as it is
 	}
+	boot, err := m.bootID(ctx)
+	if err != nil {
+		return err
+	}
 	for _, dir := range []string{string(at), m.layout.checkpoint(a.Run)} {
 		if err := m.host.MkdirAll(ctx, dir, private); err != nil {
 			return err
 		}
 	}
-	r := &record{Run: a.Run, Number: a.Number, Form: formOf(a.Environment), Snapshot: a.Snapshot, BootID: m.platform.BootID, Memory: int64(a.Config.Resources.Memory), Bin: m.bin}
+	r := &record{Run: a.Run, Number: a.Number, Form: formOf(a.Environment), Snapshot: a.Snapshot, BootID: boot, Memory: int64(a.Config.Resources.Memory), Bin: m.bin}
 	if a.Environment != nil {
 		r.Environment = a.Environment.Digest
 	}

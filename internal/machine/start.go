@@ -38,6 +38,9 @@ func (m *Machine) start(ctx context.Context, a backends.Attempt) (backends.Handl
 	if r == nil || !r.Prepared {
 		return "", errNotPrepared
 	}
+	if err := m.checkBoot(ctx, r, at); err != nil {
+		return "", err
+	}
 	if r.Form == inContainer {
 		return m.startContainer(ctx, a, r, at)
 	}
