@@ -6,15 +6,18 @@ import (
 	"log/slog"
 	"os"
 	"os/user"
+	"path/filepath"
 
 	"github.com/runnerml/runner/backends"
 	sshbackend "github.com/runnerml/runner/backends/ssh"
 	"github.com/runnerml/runner/internal/compute"
 	"github.com/runnerml/runner/internal/host"
+	"github.com/runnerml/runner/internal/onhost"
 	"github.com/runnerml/runner/internal/server"
 	"github.com/runnerml/runner/internal/settings"
 	"github.com/runnerml/runner/internal/snapshot"
 	"github.com/runnerml/runner/internal/store"
+	"github.com/runnerml/runner/internal/supervise"
 )
 
 // openMachines makes the machines that targets are reachable. close comes
@@ -26,11 +29,16 @@ func openMachines(
 	if err != nil {
 		return nil, nil, err
 	}
+	digest, err := supervise.OwnDigest(filepath.Join(string(home), supervise.BinDir))
+	if err != nil {
+		return nil, nil, err
+	}
+	ahead := onhost.ServeAhead(digest)
 	here := host.NewHere(string(home))
 	return &compute.Machines{
 		Installation: installation, By: whoWhere(), Here: here,
 		Connect: func(ctx context.Context, t *compute.Target, secrets compute.Secrets) (compute.Connection, error) {
-			return compute.DialSSH(ctx, t, secrets, log)
+			return compute.DialSSH(ctx, t, secrets, ahead, log)
 		},
 		Backend: func(ctx context.Context, _ *compute.Target, c compute.Connection) (backends.Backend, error) {
 			return sshbackend.New(ctx, sshbackend.Options{

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/runnerml/runner/internal/host"
+	"github.com/runnerml/runner/internal/host/sshhost"
 )
 
 // Claim is the mark of a target's owner: a file in our directory on the
@@ -77,11 +78,32 @@ func ReadClaim(ctx context.Context, h host.Host) (*Claim, error) {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return nil, fmt.Errorf("read the claim on the machine: %w", err)
 	}
+	return parseClaim(data, claimPath(h))
+}
+
+// claimAtLogin gives the claim that a login found; nil: there was none.
+func claimAtLogin(g sshhost.Greeting) (*Claim, error) {
+	name := path.Join(g.Root, claimName)
+	found, known := g.Files[name]
+	switch {
+	case !known:
+		return nil, unreadableClaim(name)
+	case !found.There:
+		return nil, nil //nolint:nilnil // nobody has claimed it
+	}
+	return parseClaim([]byte(found.Content), name)
+}
+
+func parseClaim(data []byte, name string) (*Claim, error) {
 	var c Claim
 	if err := json.Unmarshal(data, &c); err != nil || c.Installation == "" {
-		return nil, fmt.Errorf("the claim on the machine cannot be read: %s", claimPath(h))
+		return nil, unreadableClaim(name)
 	}
 	return &c, nil
+}
+
+func unreadableClaim(name string) error {
+	return fmt.Errorf("the claim on the machine cannot be read: %s", name)
 }
 
 // putClaim claims a machine. Of two that do so at once one wins, and the other
@@ -167,13 +189,19 @@ func checkForeign(ctx context.Context, h host.Host) error {
 // checkClaim sees that a machine is still claimed for a target.
 func checkClaim(ctx context.Context, h host.Host, installation, target string) error {
 	found, err := ReadClaim(ctx, h)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case found == nil:
-		return &UnclaimedError{Path: claimPath(h)}
-	case found.Installation != installation || found.Target != target:
-		return &ClaimedError{Claim: *found, Ours: found.Installation == installation}
+	}
+	return found.check(installation, target, claimPath(h))
+}
+
+// check sees that a claim, found at path, is that of a target; nil: there is none.
+func (c *Claim) check(installation, target, path string) error {
+	switch {
+	case c == nil:
+		return &UnclaimedError{Path: path}
+	case c.Installation != installation || c.Target != target:
+		return &ClaimedError{Claim: *c, Ours: c.Installation == installation}
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/runnerml/runner/internal/host"
+	"github.com/runnerml/runner/internal/host/sshhost"
 )
 
 // SameMachineError is a machine that is attached already, under whatever
@@ -52,11 +53,34 @@ func Same(machineID, hostKey string, known []Known) error {
 // machineIDFiles hold what tells machines apart.
 var machineIDFiles = []string{"/etc/machine-id", "/var/lib/dbus/machine-id"}
 
+// AskAtLogin are the files that tell which machine one has logged in to, and
+// whose it is: sshhost.Config.Ask of a Connection.
+func AskAtLogin() []string { return append([]string{claimName}, machineIDFiles...) }
+
 const maxMachineID = 256
 
-// MachineID tells a machine apart from others: a digest of its machine-id,
+// machineIDOf tells a machine apart from others: a digest of its machine-id,
 // which itself should stay on the machine (see machine-id(5)). Empty: it has
 // none.
+func machineIDOf(g sshhost.Greeting) string {
+	for _, file := range machineIDFiles {
+		if id := machineIDIn(g.Files[file].Content); id != "" {
+			return id
+		}
+	}
+	return ""
+}
+
+func machineIDIn(text string) string {
+	id := strings.TrimSpace(text)
+	if len(id) != 32 { // an image that is not set up yet has "uninitialized"
+		return ""
+	}
+	sum := sha256.Sum256([]byte("runner machine " + id))
+	return hex.EncodeToString(sum[:16])
+}
+
+// MachineID is the same of a machine that is asked now.
 func MachineID(ctx context.Context, h host.Host) (string, error) {
 	for _, file := range machineIDFiles {
 		f, err := h.Open(ctx, file)
@@ -70,10 +94,8 @@ func MachineID(ctx context.Context, h host.Host) (string, error) {
 		if err = errors.Join(err, f.Close()); err != nil {
 			return "", fmt.Errorf("read the machine's id: %w", err)
 		}
-		// An image that is not set up yet has "uninitialized".
-		if id := strings.TrimSpace(string(data)); len(id) == 32 {
-			sum := sha256.Sum256([]byte("runner machine " + id))
-			return hex.EncodeToString(sum[:16]), nil
+		if id := machineIDIn(string(data)); id != "" {
+			return id, nil
 		}
 	}
 	return "", nil

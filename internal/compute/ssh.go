@@ -12,13 +12,14 @@ import (
 	"github.com/runnerml/runner/internal/host/sshhost"
 )
 
-// DialSSH logs in to a machine over SSH. Its errors are *UnknownHostKeyError
-// for a key that nobody has confirmed, and *ReachError.
-func DialSSH(ctx context.Context, t *Target, secrets Secrets, log *slog.Logger) (Connection, error) {
+// DialSSH logs in to a machine over SSH; ahead is what sshhost.Config.Ahead is,
+// or nil. Its errors are *UnknownHostKeyError for a key that nobody has
+// confirmed, and *ReachError.
+func DialSSH(ctx context.Context, t *Target, secrets Secrets, ahead []string, log *slog.Logger) (Connection, error) {
 	var unknown *UnknownHostKeyError
 	var wanted wanted
 	cfg := t.sshConfig(secrets, &wanted)
-	cfg.Log = log.With("target", t.Name)
+	cfg.Ask, cfg.Ahead, cfg.Log = AskAtLogin(), ahead, log.With("target", t.Name)
 	cfg.UnknownHostKey = func(_ context.Context, e *sshhost.HostKeyError) error {
 		if slices.Contains(t.Config.Accepted, e.Fingerprint) {
 			return nil

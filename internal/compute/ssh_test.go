@@ -23,7 +23,7 @@ func sshMachines(t *testing.T, installation string) *Machines {
 	return &Machines{
 		Installation: installation, Here: newHost(t),
 		Connect: func(ctx context.Context, t *Target, s Secrets) (Connection, error) {
-			return DialSSH(ctx, t, s, slog.New(slog.DiscardHandler))
+			return DialSSH(ctx, t, s, nil, slog.New(slog.DiscardHandler))
 		},
 	}
 }
@@ -301,13 +301,13 @@ func TestOneMachine(t *testing.T) {
 	if _, err := theirs.Claim(ctx, true); err != nil {
 		t.Error(err)
 	}
-	if err := first.Check(ctx); err == nil {
+	if err := visit("one", "gpubox", "127.0.0.1").Check(); err == nil {
 		t.Error("we do not see that it was taken over")
 	}
 	if err := first.Clear(ctx); err != nil {
 		t.Error(err)
 	}
-	if err := theirs.Check(ctx); err != nil {
+	if err := visit("two", "box", "localhost").Check(); err != nil {
 		t.Error("we cleared what is theirs:", err)
 	}
 	if err := theirs.Clear(ctx); err != nil {

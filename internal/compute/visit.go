@@ -6,16 +6,24 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"time"
 
 	"github.com/runnerml/runner/backends"
 	"github.com/runnerml/runner/internal/host"
+	"github.com/runnerml/runner/internal/host/sshhost"
 	"github.com/runnerml/runner/internal/inventory"
 )
 
 // Connection is a machine that we are logged in to.
 type Connection interface {
 	host.Host
+	// Greeting is what the machine said at the newest login; of the files, those
+	// that AskAtLogin names.
+	Greeting() sshhost.Greeting
+	// Judge has f see each later greeting: while it is against it, the machine
+	// cannot be reached.
+	Judge(f func(sshhost.Greeting) error)
 	// HostKey is the fingerprint of the key that the machine showed.
 	HostKey() string
 	// Trouble says since when the machine does not answer, and why; a nil error:
@@ -115,7 +123,7 @@ func (v *Visit) HostKey() string { return v.c.HostKey() }
 func (v *Visit) Root() string { return v.c.Root() }
 
 // MachineID tells the machine apart from others.
-func (v *Visit) MachineID(ctx context.Context) (string, error) { return MachineID(ctx, v.c) }
+func (v *Visit) MachineID(context.Context) (string, error) { return machineIDOf(v.c.Greeting()), nil }
 
 // NotWritableError is a directory on the machine that we cannot use.
 type NotWritableError struct {
@@ -165,16 +173,19 @@ func (v *Visit) Claim(ctx context.Context, takeOver bool) (made bool, err error)
 	}, takeOver)
 }
 
-// Check sees that the machine is still the one that was attached, and ours.
-func (v *Visit) Check(ctx context.Context) error {
-	id, err := v.MachineID(ctx)
+// Check sees that the machine was still the one that was attached, and ours,
+// when we logged in.
+func (v *Visit) Check() error { return v.judge(v.c.Greeting()) }
+
+func (v *Visit) judge(g sshhost.Greeting) error {
+	if v.t.MachineID != "" && machineIDOf(g) != v.t.MachineID {
+		return &OtherMachineError{Name: v.t.Name}
+	}
+	claim, err := claimAtLogin(g)
 	if err != nil {
 		return err
 	}
-	if v.t.MachineID != "" && id != v.t.MachineID {
-		return &OtherMachineError{Name: v.t.Name}
-	}
-	return checkClaim(ctx, v.c, v.m.Installation, v.t.Name)
+	return claim.check(v.m.Installation, v.t.Name, path.Join(g.Root, claimName))
 }
 
 // OtherMachineError is an address that leads to another machine than the one
@@ -191,8 +202,9 @@ func (e *OtherMachineError) Hint() string {
 }
 
 // Open opens the machine's backend, which takes the visit over: closing the
-// door ends both.
+// door ends both. From now on each login checks again.
 func (v *Visit) Open(ctx context.Context) (*Door, error) {
+	v.c.Judge(v.judge)
 	b, err := v.m.Backend(ctx, v.t, v.c)
 	if err != nil {
 		return nil, err

@@ -210,7 +210,7 @@ func (c *Controller) CheckTarget(ctx context.Context, name string) (*TargetCheck
 }
 
 func (c *Controller) checkVisit(ctx context.Context, v *compute.Visit) (*compute.Facts, error) {
-	if err := v.Check(ctx); err != nil {
+	if err := v.Check(); err != nil {
 		return nil, err
 	}
 	return v.Take(ctx)

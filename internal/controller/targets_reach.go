@@ -177,7 +177,7 @@ func (c *Controller) openTarget(ctx context.Context, t *compute.Target, sealed m
 			err = errors.Join(err, v.Close())
 		}
 	}()
-	if err := v.Check(ctx); err != nil {
+	if err := v.Check(); err != nil {
 		return nil, err
 	}
 	return v.Open(ctx)

@@ -20,6 +20,7 @@ import (
 	"github.com/runnerml/runner/environment"
 	"github.com/runnerml/runner/internal/compute"
 	"github.com/runnerml/runner/internal/host"
+	"github.com/runnerml/runner/internal/host/sshhost"
 	"github.com/runnerml/runner/internal/inventory"
 	"github.com/runnerml/runner/internal/run"
 	"github.com/runnerml/runner/internal/store"
@@ -152,6 +153,25 @@ type fakeConnection struct {
 }
 
 func (c fakeConnection) HostKey() string { return c.key }
+
+func (c fakeConnection) Greeting() sshhost.Greeting {
+	g := sshhost.Greeting{Root: c.Root(), Files: map[string]sshhost.Found{}}
+	for _, name := range compute.AskAtLogin() {
+		if !filepath.IsAbs(name) {
+			name = filepath.Join(c.Root(), name)
+		}
+		var found sshhost.Found
+		if f, err := c.Open(context.Background(), name); err == nil {
+			data, err := io.ReadAll(f)
+			found = sshhost.Found{There: err == nil, Content: string(data)}
+			_ = f.Close() // only read
+		}
+		g.Files[name] = found
+	}
+	return g
+}
+
+func (c fakeConnection) Judge(func(sshhost.Greeting) error) {}
 
 func (c fakeConnection) Trouble() (time.Time, error) { return time.Time{}, c.trouble() }
 

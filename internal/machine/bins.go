@@ -2,14 +2,46 @@ package machine
 
 import (
 	"context"
+	"errors"
+	"path"
 	"time"
 
+	"github.com/runnerml/runner/internal/host"
+	"github.com/runnerml/runner/internal/onhost"
 	"github.com/runnerml/runner/internal/supervise"
 )
 
 // keptBin is how long a version of this program stays that nothing uses: an
 // agent of it may be ending only now.
 const keptBin = 24 * time.Hour
+
+// install makes sure that our program is on the host, and says where. On
+// another machine the one that is there is asked itself, through the process
+// that serves us from then on, which a login may have started already.
+func install(ctx context.Context, c Config) (bin string, served *onhost.Host, err error) {
+	if _, local := c.Host.(host.Local); local {
+		bin, err = supervise.Install(ctx, c.Host)
+		return bin, nil, err
+	}
+	digest, err := supervise.OwnDigest("")
+	if err != nil {
+		return "", nil, err
+	}
+	bin = path.Join(c.Host.Root(), supervise.BinName(digest))
+	served = onhost.NewHost(c.Host, bin)
+	got, err := served.Digest(ctx)
+	if err == nil && got == digest {
+		return bin, served, nil
+	}
+	if closeErr := served.Close(); closeErr != nil || ctx.Err() != nil || c.unreachable(err) {
+		return "", nil, errors.Join(err, closeErr)
+	}
+	// It is not there, or not what it should be.
+	if bin, err = supervise.Install(ctx, c.Host); err != nil {
+		return "", nil, err
+	}
+	return bin, onhost.NewHost(c.Host, bin), nil
+}
 
 // pruneBins removes the programs of earlier versions from this computer that
 // no supervisor runs from. While there are attempts they stay, because a

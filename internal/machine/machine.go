@@ -80,19 +80,17 @@ func New(ctx context.Context, c Config) (*Machine, error) {
 	if c.Installation == "" {
 		return nil, errors.New("machine: the installation has no name")
 	}
+	bin, served, err := install(ctx, c)
+	if err != nil {
+		return nil, fmt.Errorf("machine: %w", err)
+	}
 	platform, err := c.Host.Platform(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("machine: %w", err)
-	}
-	bin, err := supervise.Install(ctx, c.Host)
-	if err != nil {
-		return nil, fmt.Errorf("machine: %w", err)
+		return nil, errors.Join(fmt.Errorf("machine: %w", err), closeServed(served))
 	}
 	c.Environ = baseline(c.Environ)
-	var served *onhost.Host
 	direct := c.Host
-	if _, local := c.Host.(host.Local); !local {
-		served = onhost.NewHost(c.Host, bin)
+	if served != nil {
 		c.Host = served
 	}
 	m := &Machine{
@@ -108,8 +106,12 @@ func New(ctx context.Context, c Config) (*Machine, error) {
 		m.snapshots = m.remote.unpacker
 	}
 	m.engines = engines{host: c.Host, options: c.Engine}
-	m.probe.ask = c.Probe
-	if c.Probe == nil {
+	switch {
+	case c.Probe != nil:
+		m.probe.ask = c.Probe
+	case served != nil:
+		m.probe.ask = served.Probe
+	default:
 		m.probe.ask = func(ctx context.Context) (*inventory.Inventory, error) { return inventory.Probe(ctx, c.Host) }
 	}
 	m.environments = provision.New(provision.Config{
@@ -123,10 +125,14 @@ func New(ctx context.Context, c Config) (*Machine, error) {
 func (m *Machine) Close() error {
 	m.environments.Close()
 	err := m.engines.close()
-	if m.served != nil {
-		err = errors.Join(err, m.served.Close())
+	return errors.Join(err, closeServed(m.served))
+}
+
+func closeServed(served *onhost.Host) error {
+	if served == nil {
+		return nil
 	}
-	return err
+	return served.Close()
 }
 
 // engines opens the host's engine when it is first needed, and again when that

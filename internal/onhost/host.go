@@ -14,6 +14,8 @@ import (
 	"github.com/hashicorp/yamux"
 
 	"github.com/runnerml/runner/internal/host"
+	"github.com/runnerml/runner/internal/inventory"
+	"github.com/runnerml/runner/internal/supervise"
 )
 
 // Host is a host that is asked through one process of ours on it, which is
@@ -32,6 +34,28 @@ type Host struct {
 // NewHost is h with our program bin on it.
 func NewHost(h host.Host, bin string) *Host {
 	return &Host{Host: h, bin: bin}
+}
+
+// ServeAhead is the command line of the process there, as sshhost.Config.Ahead
+// has it, for the program with this digest.
+func ServeAhead(digest string) []string {
+	return []string{supervise.BinName(digest), "onhost", "serve"}
+}
+
+// Digest says which program it is that we speak with.
+func (h *Host) Digest(ctx context.Context) (digest string, err error) {
+	err = h.value(ctx, opDigest, "", request{}, &digest)
+	return digest, err
+}
+
+// Probe asks for what inventory.Probe does, in one question.
+func (h *Host) Probe(ctx context.Context) (*inventory.Inventory, error) {
+	inv := &inventory.Inventory{}
+	if err := h.value(ctx, opProbe, "", request{}, inv); err != nil {
+		return nil, err
+	}
+	inv.Local = false // it was for who answered
+	return inv, nil
 }
 
 // errHostClosed is use after Close.

@@ -7,12 +7,15 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/yamux"
 
 	"github.com/runnerml/runner/internal/host"
+	"github.com/runnerml/runner/internal/inventory"
+	"github.com/runnerml/runner/internal/supervise"
 )
 
 // request is one thing that serve is asked for, on a stream of its own.
@@ -39,6 +42,8 @@ const (
 	opWrite    = "write"
 	opRun      = "run"
 	opSpawn    = "spawn"
+	opDigest   = "digest"
+	opProbe    = "probe"
 )
 
 const (
@@ -147,6 +152,10 @@ func (s *served) answer(ctx context.Context) error {
 		if data, err = io.ReadAll(s.in.stream()); err == nil {
 			err = s.here.WriteFile(ctx, name, data, r.Mode)
 		}
+	case opDigest:
+		answer, err = supervise.OwnDigest(filepath.Join(s.here.Root(), supervise.BinDir))
+	case opProbe:
+		answer, err = inventory.Probe(ctx, s.here)
 	case opRun, opSpawn:
 		return s.run(ctx, r)
 	default:

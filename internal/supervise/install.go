@@ -21,6 +21,13 @@ import (
 // its digest follow.
 const binPrefix = "runner-"
 
+// BinDir is where they lie under a host's root.
+const BinDir = "bin"
+
+// BinName is where the copy of the program with this digest lies under a
+// host's root.
+func BinName(digest string) string { return path.Join(BinDir, binPrefix+digest[:12]) }
+
 // ErrPlatform is a host of another kind than this program was built for.
 var ErrPlatform = errors.New("this program was built for another kind of machine")
 
@@ -35,16 +42,20 @@ func Install(ctx context.Context, h host.Host) (bin string, err error) {
 	if p.OS != runtime.GOOS || p.Arch != runtime.GOARCH {
 		return "", fmt.Errorf("install on %s: %w: it is %s/%s, the program %s/%s", p.Hostname, ErrPlatform, p.OS, p.Arch, runtime.GOOS, runtime.GOARCH)
 	}
-	digest, err := ownDigest()
+	_, local := h.(host.Local)
+	dir := path.Join(h.Root(), BinDir)
+	remembered := ""
+	if local {
+		remembered = dir
+	}
+	digest, err := OwnDigest(remembered)
 	if err != nil {
 		return "", fmt.Errorf("install: %w", err)
 	}
-	dir := path.Join(h.Root(), "bin")
-	bin = path.Join(dir, binPrefix+digest[:12])
+	bin = path.Join(h.Root(), BinName(digest))
 	if err := h.MkdirAll(ctx, dir, 0o700); err != nil {
 		return "", fmt.Errorf("install: %w", err)
 	}
-	_, local := h.(host.Local)
 	check, put := checkThere, putThere
 	if local {
 		check, put = checkHere, putHere
@@ -78,7 +89,7 @@ func checkHere(_ context.Context, _ host.Host, bin, digest string) error {
 	if err != nil {
 		return err
 	}
-	got, err := digestOf(f)
+	got, err := digestIn(filepath.Dir(bin), f)
 	if err != nil {
 		return err
 	}

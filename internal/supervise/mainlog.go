@@ -2,8 +2,6 @@ package supervise
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"flag"
 	"fmt"
 	"io"
@@ -68,29 +66,12 @@ func waitUnread(fd int) {
 
 // mainDigest says which program this is, so that a copy of it can be checked.
 func mainDigest(stdout io.Writer) error {
-	digest, err := ownDigest()
+	digest, err := OwnDigest("")
 	if err != nil {
 		return err
 	}
 	_, err = fmt.Fprintln(stdout, digest)
 	return err
-}
-
-func ownDigest() (string, error) {
-	f, err := openSelf()
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = f.Close() }() // only read
-	return digestOf(f)
-}
-
-func digestOf(r io.Reader) (string, error) {
-	h := sha256.New()
-	if _, err := io.Copy(h, r); err != nil {
-		return "", fmt.Errorf("digest of this program: %w", err)
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // openSelf opens the program that runs, also when its file was replaced.
