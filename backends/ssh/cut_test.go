@@ -132,6 +132,21 @@ func TestCutWhileUploading(t *testing.T) {
 	}
 }
 
+// A cut in one large file loses little of it.
+func TestCutInOneLargeFile(t *testing.T) {
+	const size = 48 << 20
+	c := newCutter(t, "sha256sum large", map[string][]byte{"large": random(size)})
+	before := c.line.Passed()
+	c.line.ResetAfter(44 << 20)
+	c.ok(c.b.Prepare(t.Context(), c.a, nil))
+	if sent := c.line.Passed() - before; sent > size+6<<20 {
+		t.Errorf("%d MiB went over the line for %d", sent>>20, size>>20)
+	}
+	if o := c.ended(c.begin()); o.Outcome != run.OutcomeCompleted {
+		t.Errorf("seen %+v", o)
+	}
+}
+
 func (c *cutter) log(ref backends.Ref, follow bool) string {
 	c.Helper()
 	ctx, cancel := context.WithTimeout(c.Context(), patience)

@@ -1,6 +1,7 @@
 package ssh_test
 
 import (
+	"context"
 	"io"
 	"os"
 	"path/filepath"
@@ -72,6 +73,31 @@ func TestInputsAreSentOnce(t *testing.T) {
 		if freed := prune(0); freed[backends.PruneInputs] != want {
 			t.Errorf("pruned %v", freed)
 		}
+	}
+}
+
+// Ten runs that want the same at once: it goes there once.
+func TestManyWantTheSameInput(t *testing.T) {
+	const size = 12 << 20
+	c := newCutter(t, `wc -c <"$RUNNER_INPUT_DATA"`, map[string][]byte{"source": random(4 << 20)})
+	data := filepath.Join(t.TempDir(), "data.bin")
+	c.ok(os.WriteFile(data, random(size), 0o644))
+	c.a.Config.Inputs = map[string]runconfig.Input{"data": {Path: data, Mode: "mount"}}
+	before := c.line.Passed()
+	var all sync.WaitGroup
+	for i := range 10 {
+		a := c.a
+		a.Number = i + 1
+		all.Go(func() {
+			if err := c.b.Prepare(t.Context(), a, nil); err != nil {
+				t.Error(err)
+			}
+		})
+		t.Cleanup(func() { c.ok(c.b.Release(context.WithoutCancel(t.Context()), a.Ref())) })
+	}
+	all.Wait()
+	if sent := c.line.Passed() - before; sent > size+4<<20+2<<20 {
+		t.Errorf("%d MiB went over the line for 12 + 4", sent>>20)
 	}
 }
 

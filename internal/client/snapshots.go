@@ -46,7 +46,7 @@ func (c *Client) export(ctx context.Context, store *snapshot.Store, id snapshot.
 	read, write := io.Pipe()
 	exported := make(chan error, 1)
 	go func() {
-		err := store.Export(ctx, &countingWriter{w: write, sent: sent}, id, want)
+		err := store.Export(ctx, &countingWriter{w: write, sent: sent}, id, snapshot.Whole(want))
 		exported <- err
 		_ = write.CloseWithError(err) // always nil
 	}()

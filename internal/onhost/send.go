@@ -88,12 +88,12 @@ func (u *Unpacker) send(ctx context.Context, id snapshot.ID, in *listener, out *
 	if err != nil {
 		return err
 	}
-	var missing []snapshot.Digest
-	for ; len(answer) >= len(snapshot.Digest{}); answer = answer[len(snapshot.Digest{}):] {
-		missing = append(missing, snapshot.Digest(answer[:len(snapshot.Digest{})]))
+	wants, err := decodeWants(answer)
+	if err != nil {
+		return err
 	}
 	blobs := out.stream()
-	if err := u.Store.Export(ctx, blobs, id, missing); err != nil {
+	if err := u.Store.Export(ctx, blobs, id, wants); err != nil {
 		return err
 	}
 	return blobs.Close()

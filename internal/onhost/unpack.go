@@ -27,6 +27,15 @@ type hello struct {
 // maxManifest bounds the manifest that we are sent.
 const maxManifest = 128 << 20
 
+// unpacking is one unpack at work.
+type unpacking struct {
+	store *snapshot.Store
+	dir   string // the store's
+	id    snapshot.ID
+	in    *listener
+	out   *speaker
+}
+
 // mainUnpack takes what its store lacks of a snapshot, and unpacks it.
 func mainUnpack(ctx context.Context, args []string, in *listener, out *speaker) error {
 	flags := flag.NewFlagSet("unpack", flag.ContinueOnError)
@@ -47,16 +56,16 @@ func mainUnpack(ctx context.Context, args []string, in *listener, out *speaker) 
 	if err != nil {
 		return err
 	}
+	u := &unpacking{store: store, dir: dir, id: id, in: in, out: out}
 	if !*keep {
-		if err := takeAndUnpack(ctx, store, id, dst, false, in, out); err != nil {
+		if err := u.takeAndUnpack(ctx, dst, false); err != nil {
 			return err
 		}
 		return out.frame(markDone, nil)
 	}
 	// Whoever wants the same waits, and finds it there.
 	filled, err := datacache.Open(filepath.Dir(dst)).Fill(ctx, filepath.Base(dst), func(ctx context.Context, part string) error {
-		err := takeAndUnpack(ctx, store, id, part, true, in, out)
-		if err != nil {
+		if err := u.takeAndUnpack(ctx, part, true); err != nil {
 			return err
 		}
 		return closeTree(part)
@@ -73,22 +82,31 @@ func mainUnpack(ctx context.Context, args []string, in *listener, out *speaker) 
 }
 
 // takeAndUnpack takes what the store lacks of a snapshot, and unpacks it.
-func takeAndUnpack(ctx context.Context, store *snapshot.Store, id snapshot.ID, dst string, kept bool, in *listener, out *speaker) error {
-	have, err := whole(ctx, store, id)
+func (u *unpacking) takeAndUnpack(ctx context.Context, dst string, kept bool) error {
+	if err := u.take(ctx); err != nil {
+		return err
+	}
+	ctx, cancel := untilCut(ctx, u.in)
+	defer cancel(nil)
+	return u.unpack(ctx, dst, kept)
+}
+
+// take waits for those who take the same snapshot in, and then says what is
+// still missing.
+func (u *unpacking) take(ctx context.Context) (err error) {
+	lock, err := flock.File(ctx, filepath.Join(u.dir, "taking-"+u.id.Hex()))
 	if err != nil {
 		return err
 	}
-	if err := out.value(markHello, hello{Have: have}); err != nil {
+	defer func() { err = errors.Join(err, lock.Remove()) }()
+	have, err := whole(ctx, u.store, u.id)
+	if err != nil {
 		return err
 	}
-	if !have {
-		if err := receive(ctx, store, in, out); err != nil {
-			return err
-		}
+	if err := u.out.value(markHello, hello{Have: have}); err != nil || have {
+		return err
 	}
-	ctx, cancel := untilCut(ctx, in)
-	defer cancel(nil)
-	return unpack(ctx, store, id, dst, kept, out)
+	return receive(ctx, u.store, u.in, u.out)
 }
 
 // whole reports whether the store needs nothing to unpack the snapshot, and
@@ -124,21 +142,20 @@ func receive(ctx context.Context, store *snapshot.Store, in *listener, out *spea
 	if err := m.UnmarshalBinary(data); err != nil {
 		return err
 	}
-	missing, err := store.Missing(ctx, &m)
+	receiving, err := store.Receive(ctx, &m)
 	if err != nil {
 		return err
 	}
+	defer receiving.Close()
 	said := out.stream()
-	for i := range missing {
-		if _, err := said.Write(missing[i][:]); err != nil {
-			return err
-		}
+	if _, err := said.Write(encodeWants(receiving.Wants())); err != nil {
+		return err
 	}
 	if err := said.Close(); err != nil {
 		return err
 	}
 	stream := in.stream()
-	if _, err := store.Import(ctx, stream); err != nil {
+	if _, err := receiving.Import(ctx, stream); err != nil {
 		return err
 	}
 	return stream.rest()
@@ -147,7 +164,7 @@ func receive(ctx context.Context, store *snapshot.Store, in *listener, out *spea
 // unpack writes the snapshot to dst, in place of what an unpacking that was
 // cut left there. Whoever was cut off may still be at it: what is kept has the
 // cache's lock, else the lock is that of the directory above, and leaves no file.
-func unpack(ctx context.Context, store *snapshot.Store, id snapshot.ID, dst string, kept bool, out *speaker) error {
+func (u *unpacking) unpack(ctx context.Context, dst string, kept bool) error {
 	const private = 0o700
 	if err := os.MkdirAll(filepath.Dir(dst), private); err != nil {
 		return err
@@ -164,8 +181,8 @@ func unpack(ctx context.Context, store *snapshot.Store, id snapshot.ID, dst stri
 	if err := here.RemoveAll(ctx, dst); err != nil {
 		return err
 	}
-	return store.Unpack(ctx, id, dst, func(p snapshot.Progress) {
-		_ = out.value(markProgress, p) // whoever is gone needs none
+	return u.store.Unpack(ctx, u.id, dst, func(p snapshot.Progress) {
+		_ = u.out.value(markProgress, p) // whoever is gone needs none
 	})
 }
 

@@ -57,7 +57,9 @@ func TestFullDisk(t *testing.T) {
 	pipe, w, err := os.Pipe()
 	must(t, err)
 	sent := make(chan error, 1)
-	go func() { sent <- errors.Join(other.Export(t.Context(), w, large.ID, missing), w.Close()) }()
+	go func() {
+		sent <- errors.Join(other.Export(t.Context(), w, large.ID, snapshot.Whole(missing)), w.Close())
+	}()
 	wantFull(t, func() error { _, err := s.Import(t.Context(), pipe); return err })
 	must(t, pipe.Close())
 	<-sent // a broken pipe

@@ -3,6 +3,7 @@ package snapshot
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -16,12 +17,32 @@ import (
 //
 // A blob is its mark, its digest, its size and its chunks as they are stored,
 // each with its stored and its raw length, until their raw lengths make the
-// size. The end is its mark and the number of blobs.
+// size. Of one whose beginning the other side has, the mark is another, and the
+// length of that beginning follows the size; its chunks do not come. The end is
+// its mark and the number of blobs.
 const (
 	streamMagic = "runner-stream 1\n"
 	blobMark    = 'b'
+	restMark    = 'r'
 	endMark     = 'e'
 )
+
+// Want is a content that a store lacks.
+type Want struct {
+	Digest Digest
+	// Have is how many bytes of its beginning are there, and Sum their digest.
+	Have int64
+	Sum  Digest
+}
+
+// Whole are contents of which nothing is there.
+func Whole(digests []Digest) []Want {
+	wants := make([]Want, len(digests))
+	for i, d := range digests {
+		wants[i].Digest = d
+	}
+	return wants
+}
 
 // Missing lists the contents that a snapshot has and the store has not, in the
 // manifest's order, each once.
@@ -51,8 +72,9 @@ func (v *view) missing(m *Manifest) []Digest {
 }
 
 // Export writes a stream for Import: the snapshot's manifest and those of its
-// blobs that are wanted (what Missing said on the other side).
-func (s *Store) Export(ctx context.Context, w io.Writer, id ID, want []Digest) error {
+// blobs that are wanted (what Missing or Wants said on the other side). Of a beginning that
+// is there only the rest is sent, when it is that of the content.
+func (s *Store) Export(ctx context.Context, w io.Writer, id ID, want []Want) error {
 	v, err := s.look(ctx, unix.LOCK_SH)
 	if err != nil {
 		return err
@@ -67,11 +89,11 @@ func (s *Store) Export(ctx context.Context, w io.Writer, id ID, want []Digest) e
 		return err
 	}
 	sizes := m.blobs()
-	for _, d := range want {
-		if _, ok := sizes[d]; !ok {
-			return fmt.Errorf("export snapshot %s: content %s is not part of it", id, d)
+	for i := range want {
+		if _, ok := sizes[want[i].Digest]; !ok {
+			return fmt.Errorf("export snapshot %s: content %s is not part of it", id, want[i].Digest)
 		}
-		v.find(d) // opens its pack
+		v.find(want[i].Digest) // opens its pack
 	}
 	v.unlock() // the other side may be slow
 	if err := v.send(ctx, w, packed, sizes, want); err != nil {
@@ -80,7 +102,7 @@ func (s *Store) Export(ctx context.Context, w io.Writer, id ID, want []Digest) e
 	return nil
 }
 
-func (v *view) send(ctx context.Context, w io.Writer, manifest []byte, sizes map[Digest]int64, want []Digest) error {
+func (v *view) send(ctx context.Context, w io.Writer, manifest []byte, sizes map[Digest]int64, want []Want) error {
 	out := bufio.NewWriterSize(w, writeSize)
 	head := binary.AppendUvarint([]byte(streamMagic), uint64(len(manifest)))
 	if _, err := out.Write(append(head, manifest...)); err != nil {
@@ -88,15 +110,16 @@ func (v *view) send(ctx context.Context, w io.Writer, manifest []byte, sizes map
 	}
 	sent := make(map[Digest]bool, len(want))
 	var buf scratch
-	for _, d := range want {
+	for i := range want {
 		if err := context.Cause(ctx); err != nil {
 			return err
 		}
+		d := want[i].Digest
 		if sent[d] {
 			continue
 		}
 		sent[d] = true
-		if err := v.sendBlob(out, d, sizes[d], &buf); err != nil {
+		if err := v.sendBlob(out, want[i], sizes[d], &buf); err != nil {
 			return err
 		}
 	}
@@ -107,20 +130,33 @@ func (v *view) send(ctx context.Context, w io.Writer, manifest []byte, sizes map
 }
 
 // sendBlob checks the blob first: what went into the stream cannot be taken
-// back.
-func (v *view) sendBlob(out *bufio.Writer, d Digest, size int64, buf *scratch) error {
-	if err := v.blob(d, size, buf, discard); err != nil {
+// back. The same reading tells whether what the other side has is its beginning.
+func (v *view) sendBlob(out *bufio.Writer, want Want, size int64, buf *scratch) error {
+	d := want.Digest
+	begins, err := v.begins(want, size, buf)
+	if err != nil {
 		return err
 	}
-	if _, err := out.Write(binary.AppendUvarint(append([]byte{blobMark}, d[:]...), uint64(size))); err != nil {
+	var from int64
+	head := append([]byte{blobMark}, d[:]...)
+	if begins {
+		from, head[0] = want.Have, restMark
+	}
+	head = binary.AppendUvarint(head, uint64(size))
+	if begins {
+		head = binary.AppendUvarint(head, uint64(from))
+	}
+	if _, err := out.Write(head); err != nil {
 		return err
 	}
 	at, ok := v.find(d)
 	if !ok {
 		return v.blob(d, size, buf, discard) // damaged this very moment
 	}
-	var head []byte
-	return v.copyBlob(at, buf, func(_ int64, raw, stored []byte) error {
+	return v.copyBlob(at, buf, func(off int64, raw, stored []byte) error {
+		if off < from {
+			return nil
+		}
 		head = binary.AppendUvarint(head[:0], uint64(len(stored)))
 		head = binary.AppendUvarint(head, uint64(len(raw)))
 		if _, err := out.Write(head); err != nil {
@@ -129,4 +165,25 @@ func (v *view) sendBlob(out *bufio.Writer, d Digest, size int64, buf *scratch) e
 		_, err := out.Write(stored)
 		return err
 	})
+}
+
+// begins checks a blob, and says whether it begins with what the other side has.
+func (v *view) begins(want Want, size int64, buf *scratch) (bool, error) {
+	if want.Have <= 0 || want.Have > size || want.Have%chunkSize != 0 && want.Have != size {
+		return false, v.blob(want.Digest, size, buf, discard)
+	}
+	sum := sha256.New()
+	var hashed int64
+	err := v.blob(want.Digest, size, buf, func(off int64, raw, _ []byte) error {
+		if off == 0 { // perhaps again, of another copy
+			sum.Reset()
+			hashed = 0
+		}
+		if off < want.Have {
+			sum.Write(raw)
+			hashed += int64(len(raw))
+		}
+		return nil
+	})
+	return hashed == want.Have && Digest(sum.Sum(nil)) == want.Sum, err
 }

@@ -23,16 +23,21 @@ const segmentSize = 64 << 20
 // by what was received.
 //
 // When the stream ends early or is wrong, the whole blobs before that stay, so
-// that Missing does not name them again. A StreamError says what was wrong; a
+// that Missing does not name them again, and of a large one what came of it, for
+// Receive to go on with, also when we are killed. A StreamError says what was wrong; a
 // MissingError that the stream was good but more is needed. r may be read
 // beyond the stream's end.
 func (s *Store) Import(ctx context.Context, r io.Reader) (ID, error) {
+	return s.receive(ctx, r, nil)
+}
+
+func (s *Store) receive(ctx context.Context, r io.Reader, parts map[Digest]*part) (ID, error) {
 	v, err := s.look(ctx, unix.LOCK_SH)
 	if err != nil {
 		return "", err
 	}
 	defer v.close()
-	i := &importing{s: s, view: v, in: bufio.NewReaderSize(r, 1<<16), got: make(map[Digest]bool)}
+	i := &importing{s: s, view: v, in: bufio.NewReaderSize(r, 1<<16), got: make(map[Digest]bool), parts: parts}
 	i.writer = newPackWriter(s.dirs, time.Now())
 	defer func() { i.writer.abort() }()
 	if err := i.read(ctx); err != nil {
@@ -62,6 +67,7 @@ type importing struct {
 	manifest *Manifest
 	sizes    map[Digest]int64
 	got      map[Digest]bool
+	parts    map[Digest]*part // taken by Receive
 	writer   *packWriter
 	buf      scratch
 }
@@ -96,8 +102,8 @@ func (i *importing) read(ctx context.Context) error {
 			return ended(err)
 		}
 		switch mark {
-		case blobMark:
-			if err := i.readBlob(); err != nil {
+		case blobMark, restMark:
+			if err := i.readBlob(ctx, mark == restMark); err != nil {
 				return err
 			}
 			if i.writer.written() >= segmentSize {
@@ -139,38 +145,110 @@ func (i *importing) readManifest() error {
 	return nil
 }
 
-// readBlob reads one blob and stores it, unless the store has it already.
-func (i *importing) readBlob() error {
-	var d Digest
-	if err := i.fill(d[:]); err != nil {
-		return err
-	}
-	size, err := i.number(maxFileSize)
+// readBlob reads one blob, or the rest of it, and stores it, unless the store
+// has it already.
+func (i *importing) readBlob(ctx context.Context, rest bool) error {
+	blob, have, err := i.readHead(rest)
 	if err != nil {
 		return err
 	}
-	if want, ok := i.sizes[d]; !ok || want != int64(size) {
-		return &StreamError{Reason: fmt.Sprintf("content %s of %d bytes is not in its manifest", d, size)}
+	_, there := i.view.find(blob.digest)
+	if rest || !there && blob.size >= largeBlob {
+		received, err := i.readPart(ctx, blob, rest, have)
+		if received || err != nil {
+			i.got[blob.digest] = err == nil
+			return err
+		}
 	}
-	if i.got[d] {
-		return &StreamError{Reason: fmt.Sprintf("content %s comes twice", d)}
-	}
-	_, have := i.view.find(d)
 	off, stored := i.writer.mark()
-	blob := packBlob{digest: d, size: int64(size)}
-	if err := i.readChunks(&blob, !have); err != nil {
+	hash := sha256.New()
+	err = i.readChunks(blob.digest, blob.size, func(stored, content []byte) error {
+		hash.Write(content)
+		if there {
+			return nil
+		}
+		c, err := i.writer.chunk(stored, len(content))
+		blob.chunks = append(blob.chunks, c)
+		return err
+	})
+	if err == nil && Digest(hash.Sum(nil)) != blob.digest {
+		err = wrongDigest(blob.digest)
+	}
+	if err != nil {
 		return errors.Join(err, i.writer.rewind(off, stored))
 	}
-	i.got[d] = true
-	if !have {
+	i.got[blob.digest] = true
+	if !there {
 		i.writer.add(blob)
 	}
 	return nil
 }
 
-func (i *importing) readChunks(blob *packBlob, store bool) error {
-	hash := sha256.New()
-	for left := blob.size; left > 0; {
+func wrongDigest(d Digest) error {
+	return &StreamError{Reason: fmt.Sprintf("content %s has another digest", d)}
+}
+
+// readHead reads what a blob begins with; have is how much of it does not come.
+func (i *importing) readHead(rest bool) (blob packBlob, have int64, err error) {
+	if err := i.fill(blob.digest[:]); err != nil {
+		return blob, 0, err
+	}
+	d := blob.digest
+	size, err := i.number(maxFileSize)
+	if err != nil {
+		return blob, 0, err
+	}
+	blob.size = int64(size)
+	if want, ok := i.sizes[d]; !ok || want != blob.size {
+		return blob, 0, &StreamError{Reason: fmt.Sprintf("content %s of %d bytes is not in its manifest", d, size)}
+	}
+	if i.got[d] {
+		return blob, 0, &StreamError{Reason: fmt.Sprintf("content %s comes twice", d)}
+	}
+	if !rest {
+		return blob, 0, nil
+	}
+	begin, err := i.number(size)
+	return blob, int64(begin), err
+}
+
+// readPart receives a large blob in a file of its own. received is false when
+// another receives it now.
+func (i *importing) readPart(ctx context.Context, blob packBlob, rest bool, have int64) (received bool, err error) {
+	p := i.parts[blob.digest]
+	if p == nil {
+		if rest {
+			return true, &StreamError{Reason: fmt.Sprintf("content %s: its beginning is not here", blob.digest)}
+		}
+		if p, err = i.s.openPart(ctx, blob.digest); p == nil || err != nil {
+			return false, err
+		}
+		defer p.close()
+	}
+	if !rest {
+		if err := p.reset(); err != nil {
+			return true, fmt.Errorf("begin part: %w", err)
+		}
+	}
+	if p.raw != have {
+		return true, &StreamError{Reason: fmt.Sprintf("content %s: %d bytes of it are here, %d do not come", blob.digest, p.raw, have)}
+	}
+	err = i.readChunks(blob.digest, blob.size-have, p.append)
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		return true, errors.Join(err, p.drop()) // others need the room
+	}
+	if err != nil {
+		return true, err // what came stays
+	}
+	if p.digestNow() != blob.digest {
+		return true, errors.Join(wrongDigest(blob.digest), p.drop())
+	}
+	return true, p.become(ctx, i.s.dirs)
+}
+
+// readChunks reads so many bytes of content and gives each chunk to take.
+func (i *importing) readChunks(d Digest, left int64, take func(stored, content []byte) error) error {
+	for left > 0 {
 		stored, err := i.number(chunkSize)
 		if err != nil {
 			return err
@@ -180,7 +258,7 @@ func (i *importing) readChunks(blob *packBlob, store bool) error {
 			return err
 		}
 		if raw == 0 || int64(raw) > left || stored > raw {
-			return &StreamError{Reason: fmt.Sprintf("content %s: impossible chunk", blob.digest)}
+			return &StreamError{Reason: fmt.Sprintf("content %s: impossible chunk", d)}
 		}
 		i.buf.stored = grow(i.buf.stored, int(stored))
 		if err := i.fill(i.buf.stored); err != nil {
@@ -188,23 +266,15 @@ func (i *importing) readChunks(blob *packBlob, store bool) error {
 		}
 		content, err := i.s.codec.restore(i.buf.stored, uint32(raw), i.buf.raw)
 		if err != nil {
-			return &StreamError{Reason: fmt.Sprintf("content %s: %v", blob.digest, err)}
+			return &StreamError{Reason: fmt.Sprintf("content %s: %v", d, err)}
 		}
 		if stored < raw {
 			i.buf.raw = content
 		}
-		hash.Write(content)
-		if store {
-			c, err := i.writer.chunk(i.buf.stored, int(raw))
-			if err != nil {
-				return err
-			}
-			blob.chunks = append(blob.chunks, c)
+		if err := take(i.buf.stored, content); err != nil {
+			return err
 		}
 		left -= int64(raw)
-	}
-	if Digest(hash.Sum(nil)) != blob.digest {
-		return &StreamError{Reason: fmt.Sprintf("content %s has another digest", blob.digest)}
 	}
 	return nil
 }

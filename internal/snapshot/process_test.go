@@ -145,7 +145,7 @@ func TestPruneDuringSlowExport(t *testing.T) {
 	must(t, err)
 	line := &stuckWriter{reached: make(chan struct{}), free: make(chan struct{})}
 	sent := make(chan error, 1)
-	go func() { sent <- s.Export(t.Context(), line, snap.ID, want) }()
+	go func() { sent <- s.Export(t.Context(), line, snap.ID, snapshot.Whole(want)) }()
 	<-line.reached
 	prune(t, s, keepNone, false)
 	close(line.free)

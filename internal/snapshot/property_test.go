@@ -61,7 +61,7 @@ func TestAnyTreeComesBack(t *testing.T) {
 			must(t, err)
 			missing, err := there.Missing(t.Context(), m)
 			must(t, err)
-			must(t, here.Export(t.Context(), &stream, snap.ID, missing))
+			must(t, here.Export(t.Context(), &stream, snap.ID, snapshot.Whole(missing)))
 			id, err := there.Import(t.Context(), &stream)
 			must(t, err)
 			same(r, "there", want, unpackIn(t, there, id, work))

@@ -141,6 +141,9 @@ func (p *pruning) run(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := p.dropParts(ctx); err != nil {
+		return err
+	}
 	return p.dropPacks(ctx)
 }
 

@@ -5,10 +5,14 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/runnerml/runner/internal/snapshot"
 )
@@ -33,7 +37,7 @@ func export(t testing.TB, from *snapshot.Store, id snapshot.ID, to *snapshot.Sto
 	want, err := to.Missing(t.Context(), m)
 	must(t, err)
 	var b bytes.Buffer
-	must(t, from.Export(t.Context(), &b, id, want))
+	must(t, from.Export(t.Context(), &b, id, snapshot.Whole(want)))
 	return b.Bytes()
 }
 
@@ -163,7 +167,7 @@ func TestImportOfAPartSaysSo(t *testing.T) {
 	m, err := here.Manifest(t.Context(), snap.ID)
 	must(t, err)
 	var stream bytes.Buffer
-	must(t, here.Export(t.Context(), &stream, snap.ID, []snapshot.Digest{m.Entries[1].Digest}))
+	must(t, here.Export(t.Context(), &stream, snap.ID, []snapshot.Want{{Digest: m.Entries[1].Digest}}))
 	_, err = there.Import(t.Context(), &stream)
 	var missing *snapshot.MissingError
 	if !errors.As(err, &missing) || missing.Blobs != 2 {
@@ -172,7 +176,7 @@ func TestImportOfAPartSaysSo(t *testing.T) {
 	left, err := there.Missing(t.Context(), m)
 	must(t, err)
 	same(t, "still missing", []snapshot.Digest{m.Entries[0].Digest, m.Entries[2].Digest}, left)
-	if err := here.Export(t.Context(), io.Discard, snap.ID, []snapshot.Digest{{1}}); err == nil {
+	if err := here.Export(t.Context(), io.Discard, snap.ID, []snapshot.Want{{Digest: snapshot.Digest{1}}}); err == nil {
 		t.Error("exports what is not in the snapshot")
 	}
 }
@@ -210,4 +214,115 @@ func FuzzImport(f *testing.F) {
 		}
 		unpack(t, there, id)
 	})
+}
+
+// cutAfter ends a stream in the middle.
+func cutAfter(stream []byte, n int) io.Reader { return bytes.NewReader(stream[:n]) }
+
+// What came of one large content is there when the stream is cut in it, is
+// checked, and does not come again.
+func TestCutInOneLargeFile(t *testing.T) {
+	src := t.TempDir()
+	const mib = 1 << 20
+	content := noise(7, 40*mib)
+	tree{"large": content, "small": "1"}.write(t, src)
+	here := newStore(t)
+	snap := take(t, here, src)
+	m, err := here.Manifest(t.Context(), snap.ID)
+	must(t, err)
+	for name, test := range map[string]struct {
+		between func(t *testing.T, dir string) // what happens to the part
+		most    int                            // bytes of the second stream
+	}{
+		"as it was": {func(*testing.T, string) {}, 12 * mib},
+		"its last words lost": {func(t *testing.T, dir string) {
+			lengths := onlyFile(t, dir, "*.chunks")
+			info, err := os.Stat(lengths)
+			must(t, err)
+			must(t, os.Truncate(lengths, info.Size()-3))
+		}, 13 * mib},
+		"the file is shorter": {func(t *testing.T, dir string) {
+			must(t, os.Truncate(onlyFile(t, dir, "*[0-9a-f]"), 20*mib+5))
+		}, 22 * mib},
+		"one byte is another": {func(t *testing.T, dir string) {
+			f, err := os.OpenFile(onlyFile(t, dir, "*[0-9a-f]"), os.O_RDWR, 0)
+			must(t, err)
+			_, err = f.WriteAt([]byte{1, 2, 3}, 5*mib)
+			must(t, errors.Join(err, f.Close()))
+		}, 42 * mib},
+		"it is gone": {func(t *testing.T, dir string) { must(t, os.RemoveAll(dir)) }, 42 * mib},
+		"another receives it": {func(t *testing.T, dir string) {
+			f, err := os.Open(onlyFile(t, dir, "*[0-9a-f]"))
+			must(t, err)
+			t.Cleanup(func() { must(t, f.Close()) })
+			must(t, unix.Flock(int(f.Fd()), unix.LOCK_EX))
+		}, 42 * mib},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "objects")
+			there := openStore(t, dir)
+			receive := func(cut int) (sent int, id snapshot.ID, err error) {
+				r, err := there.Receive(t.Context(), m)
+				must(t, err)
+				defer r.Close()
+				var stream bytes.Buffer
+				must(t, here.Export(t.Context(), &stream, snap.ID, r.Wants()))
+				sent = stream.Len()
+				id, err = r.Import(t.Context(), cutAfter(stream.Bytes(), min(cut, sent)))
+				return sent, id, err
+			}
+			var short *snapshot.StreamError
+			if _, _, err := receive(30 * mib); !errors.As(err, &short) {
+				t.Fatalf("cut: %v", err)
+			}
+			test.between(t, filepath.Join(dir, "parts"))
+			there = openStore(t, dir)
+			sent, id, err := receive(100 * mib)
+			must(t, err)
+			if sent > test.most || sent < test.most-3*mib {
+				t.Errorf("%d MiB came the second time, want at most %d", sent/mib, test.most/mib)
+			}
+			same(t, "ID", snap.ID, id)
+			same(t, "content", read(t, src), unpack(t, there, id))
+			if left := countFiles(t, filepath.Join(dir, "parts")); left > 0 && name != "another receives it" {
+				t.Errorf("%d parts are left", left)
+			}
+		})
+	}
+}
+
+func onlyFile(t *testing.T, dir, pattern string) string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(dir, pattern))
+	must(t, err)
+	if len(found) != 1 {
+		t.Fatalf("found %q", found)
+	}
+	return found[0]
+}
+
+// What nobody goes on with is freed one day.
+func TestPruneParts(t *testing.T) {
+	src := t.TempDir()
+	tree{"large": noise(7, 10<<20)}.write(t, src)
+	here := newStore(t)
+	snap := take(t, here, src)
+	dir := filepath.Join(t.TempDir(), "objects")
+	there := openStore(t, dir)
+	if _, err := there.Import(t.Context(), cutAfter(export(t, here, snap.ID, there), 9<<20)); err == nil {
+		t.Fatal("it was cut")
+	}
+	if stats := prune(t, there, keepNone, false); stats.Bytes != 0 {
+		t.Errorf("too young: %+v", stats)
+	}
+	part := onlyFile(t, filepath.Join(dir, "parts"), "*[0-9a-f]")
+	old := time.Now().Add(-2 * time.Hour)
+	for _, name := range []string{part, part + ".chunks"} {
+		must(t, os.Chtimes(name, old, old))
+	}
+	dry := prune(t, there, keepNone, true)
+	same(t, "what the dry run foretold", dry, prune(t, there, keepNone, false))
+	if dry.Bytes < 8<<20 || countFiles(t, filepath.Join(dir, "parts")) > 0 {
+		t.Errorf("%+v", dry)
+	}
 }
