@@ -380,7 +380,7 @@ func (s *stream) Read(p []byte) (int, error) {
 		}
 		n := min(streamRange, s.blob.Size-s.at)
 		buf := &window{data: make([]byte, n), off: s.at}
-		if _, err := s.container.getRange(s.ctx, s.blob, "", span{off: s.at, n: n}, buf, nil); err != nil {
+		if _, err := s.container.getRange(s.ctx, s.blob, "", span{off: s.at, n: n}, true, buf, nil); err != nil {
 			return 0, err
 		}
 		s.at += n

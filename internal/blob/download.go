@@ -85,7 +85,15 @@ func (c *Container) download(ctx context.Context, d Download, m *meter) error {
 	if err := os.MkdirAll(filepath.Dir(d.To), 0o700); err != nil {
 		return fileError(err, d.To)
 	}
-	err = c.fill(ctx, d, m)
+	err = c.fill(ctx, d, len(d.Blob.MD5) == 0, m)
+	if ProblemOf(err) == Corrupt && d.Blob.Size > c.options.BlockSize {
+		// Once more from nothing, in ranges that the service tells the checksum of, so
+		// that whichever came wrong comes again.
+		m.skip(-d.Blob.Size)
+		if err = removeParts(d.To); err == nil {
+			err = c.fill(ctx, d, true, m)
+		}
+	}
 	if p := ProblemOf(err); p == Changed || p == NotFound || p == Corrupt {
 		// What came of it is of no use.
 		err = errors.Join(err, removeParts(d.To))
@@ -131,9 +139,14 @@ func md5Of(path string) ([]byte, error) {
 	return h.Sum(nil), nil
 }
 
-// fill gets what is missing of a blob and puts the file in its place.
-func (c *Container) fill(ctx context.Context, d Download, m *meter) (err error) {
-	p, err := c.openPartial(ctx, d)
+// fill gets what is missing of a blob and puts the file in its place. verify is
+// whether the service tells the checksum of each range, which are 4 MiB then.
+func (c *Container) fill(ctx context.Context, d Download, verify bool, m *meter) (err error) {
+	each := c.options.BlockSize
+	if verify {
+		each = min(each, verifiedRange)
+	}
+	p, err := c.openPartial(ctx, d, each)
 	if err != nil {
 		return err
 	}
@@ -160,7 +173,7 @@ func (c *Container) fill(ctx context.Context, d Download, m *meter) (err error) 
 			continue
 		}
 		group.Go(func() error {
-			sums, err := c.getRange(inner, d.Blob, d.SAS, p.spans[i], p.data, m)
+			sums, err := c.getRange(inner, d.Blob, d.SAS, p.spans[i], verify, p.data, m)
 			if err != nil {
 				return err
 			}
@@ -207,19 +220,10 @@ type sums struct {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// rangeSize is how a blob is cut: where nothing else tells that its content came
-// well, the service tells it range by range, up to 4 MiB.
-func (c *Container) rangeSize(b Blob) int64 {
-	if len(b.MD5) == 0 {
-		return min(c.options.BlockSize, verifiedRange)
-	}
-	return c.options.BlockSize
-}
-
 // getRange writes one range of a blob to its place, whole, or fails. A cut
 // answer is gone on with where it was cut, if the content can be verified by
 // other means than the range's own checksum.
-func (c *Container) getRange(ctx context.Context, b Blob, sas string, s span, to io.WriterAt, m *meter) (sums, error) {
+func (c *Container) getRange(ctx context.Context, b Blob, sas string, s span, verify bool, to io.WriterAt, m *meter) (sums, error) {
 	if s.n == 0 {
 		empty := md5.Sum(nil)
 		return sums{md5: empty[:]}, nil
@@ -228,8 +232,7 @@ func (c *Container) getRange(ctx context.Context, b Blob, sas string, s span, to
 	if err != nil {
 		return sums{}, err
 	}
-	g := &getting{blob: b, span: s, to: to, meter: m, md5: md5.New(), single: s.n == b.Size}
-	g.byRange = len(b.MD5) == 0 && s.n <= verifiedRange
+	g := &getting{blob: b, span: s, to: to, meter: m, byRange: verify, md5: md5.New(), single: s.n == b.Size}
 	err = c.try(ctx, c.where(b.Name), func(ctx context.Context) error {
 		return g.attempt(ctx, client.BlobClient().DownloadStream, c.where(b.Name))
 	})

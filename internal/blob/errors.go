@@ -72,7 +72,7 @@ var errStalled = errors.New("no byte has moved for too long")
 
 // explain turns what an operation ended with into an Error. ctx is the
 // operation's own: its end is returned as it is.
-func explain(ctx context.Context, err error, where, kind string) error {
+func explain(ctx context.Context, err error, where string, c Credential) error {
 	if err == nil {
 		return nil
 	}
@@ -84,7 +84,7 @@ func explain(ctx context.Context, err error, where, kind string) error {
 	}
 	e := &Error{Where: where}
 	if answer, ok := errors.AsType[*azcore.ResponseError](err); ok {
-		e.answered(answer, kind)
+		e.answered(answer, c)
 		return e
 	}
 	if _, ok := errors.AsType[*azidentity.AuthenticationFailedError](err); ok {
@@ -197,7 +197,7 @@ func innermostText(err error) string {
 const farOff = 10 * time.Minute
 
 // answered tells what the service said no with.
-func (e *Error) answered(answer *azcore.ResponseError, kind string) {
+func (e *Error) answered(answer *azcore.ResponseError, c Credential) {
 	e.Code = answer.ErrorCode
 	status := answer.StatusCode
 	var skew time.Duration
@@ -210,8 +210,8 @@ func (e *Error) answered(answer *azcore.ResponseError, kind string) {
 		}
 	}
 	switch {
-	case status == http.StatusUnauthorized || status == http.StatusForbidden:
-		e.forbidden(answer, kind, skew)
+	case status == http.StatusUnauthorized || status == http.StatusForbidden || e.Code == "PublicAccessNotPermitted":
+		e.forbidden(answer, c, skew)
 	case e.Code == "ContainerNotFound" || e.Code == "ContainerBeingDeleted":
 		e.Problem, e.What = NoContainer, "there is no such container"
 		e.Hint = "az storage container create, or check its name"
@@ -237,36 +237,62 @@ func (e *Error) word(status int) string {
 }
 
 // forbidden tells apart who is not known, who may not, and whose clock is wrong.
-func (e *Error) forbidden(answer *azcore.ResponseError, kind string, skew time.Duration) {
+func (e *Error) forbidden(answer *azcore.ResponseError, c Credential, skew time.Duration) {
 	text := strings.ToLower(answer.Error())
-	outOfTime := strings.Contains(text, "signed expiry time") || strings.Contains(text, "not valid in the specified time frame") ||
-		strings.Contains(text, "signature not valid in the specified") || strings.Contains(text, "expired")
+	// Emulators have this one word for all; the service has it for its network rules.
+	unsaid := e.Code == "AuthorizationFailure"
+	unknown := unsaid || e.Code == "AuthenticationFailed" || e.Code == "InvalidAuthenticationInfo"
+	kind := c.refusalKind()
 	switch {
+	case kind == kindNone:
+		e.Problem, e.What = NotPermitted, "the store wants a key, a SAS or an identity, and none was given"
+		e.Hint = "give a connection string, key or SAS, or run az login"
 	case skew.Abs() > farOff || strings.Contains(text, "request date header too old"):
 		e.Problem, e.What = ClockSkew, fmt.Sprintf("this computer's clock is wrong by %s, so the store refuses", skew.Abs().Round(time.Minute))
 		e.Hint = "set the clock (timedatectl set-ntp true)"
-	case kind == kindSAS && outOfTime:
+	case kind == kindSAS && (outOfTime(c.sas, time.Now()) || strings.Contains(text, "not valid in the specified time frame")):
 		e.Problem, e.What = Expired, "the SAS has expired or is not valid yet"
 		e.Hint = "make a new one"
-	case e.Code == "AuthenticationFailed" && kind == kindSAS:
-		e.Problem, e.What = WrongKey, "the SAS is not right, has expired, or is for something else"
+	case kind == kindSAS && unknown:
+		e.Problem, e.What = WrongKey, "the SAS is not right, or is for something else"
 		e.Hint = "make a new one; a SAS ends when the key it was made with is renewed"
-	case e.Code == "AuthenticationFailed" || e.Code == "InvalidAuthenticationInfo":
-		e.Problem, e.What = WrongKey, "the account key is not the right one"
-		e.Hint = "copy it again from the portal (Access keys); a renewed key replaces the old one"
-		if kind == kindIdentity {
-			e.What, e.Hint = "the store does not accept this identity", "log in again with az login"
-		}
-	case e.Code == "NoAuthenticationInformation" || e.Code == "PublicAccessNotPermitted":
-		e.Problem, e.What = NotPermitted, "the store wants a key, a SAS or an identity, and none was given"
-		e.Hint = "give a connection string, key or SAS, or run az login"
-	case kind == kindIdentity:
-		e.Problem, e.What = NotPermitted, fmt.Sprintf("this identity may not do this (%s)", e.word(answer.StatusCode))
-		e.Hint = "it needs the role Storage Blob Data Reader, or Storage Blob Data Contributor to write"
 	case kind == kindSAS:
 		e.Problem, e.What = NotPermitted, fmt.Sprintf("the SAS does not permit this (%s)", e.word(answer.StatusCode))
 		e.Hint = "reading needs the permissions r and l, writing r, w, c and l"
+	case kind == kindIdentity && unknown && !unsaid:
+		e.Problem, e.What = WrongKey, "the store does not accept this identity"
+		e.Hint = "log in again with az login"
+	case kind == kindIdentity:
+		e.Problem, e.What = NotPermitted, fmt.Sprintf("this identity may not do this (%s)", e.word(answer.StatusCode))
+		e.Hint = "it needs the role Storage Blob Data Reader, or Storage Blob Data Contributor to write; the account's network rules may keep this machine out, too"
+	case unknown:
+		e.Problem, e.What = WrongKey, "the account key is not the right one"
+		e.Hint = "copy it again from the portal (Access keys); a renewed key replaces the old one"
+		if unsaid {
+			e.Hint += "; the account's network rules may keep this machine out, too"
+		}
 	default:
 		e.Problem, e.What = NotPermitted, fmt.Sprintf("this is not permitted (%s)", e.word(answer.StatusCode))
 	}
+}
+
+// outOfTime says whether a SAS tells itself that it does not count now.
+func outOfTime(sas string, now time.Time) bool {
+	query, err := url.ParseQuery(sas)
+	if err != nil {
+		return false
+	}
+	at := func(key string) (time.Time, bool) {
+		for _, layout := range []string{time.RFC3339, "2006-01-02T15:04Z", "2006-01-02"} {
+			if moment, err := time.Parse(layout, query.Get(key)); err == nil {
+				return moment, true
+			}
+		}
+		return time.Time{}, false
+	}
+	if end, ok := at("se"); ok && now.After(end) {
+		return true
+	}
+	begin, ok := at("st")
+	return ok && now.Before(begin)
 }

@@ -83,7 +83,7 @@ type partial struct {
 	journal *os.File // nil for a file of one range
 }
 
-func (c *Container) openPartial(ctx context.Context, d Download) (*partial, error) {
+func (c *Container) openPartial(ctx context.Context, d Download, rangeSize int64) (*partial, error) {
 	p := &partial{to: d.To, mode: d.Mode, modified: d.Blob.Modified, dataPath: partPath(d.To)}
 	var err error
 	if p.data, err = lockFile(ctx, p.dataPath, func() {
@@ -93,7 +93,7 @@ func (c *Container) openPartial(ctx context.Context, d Download) (*partial, erro
 	}); err != nil {
 		return nil, err
 	}
-	if err := p.prepare(d.Blob, c.rangeSize(d.Blob)); err != nil {
+	if err := p.prepare(d.Blob, rangeSize); err != nil {
 		return nil, errors.Join(err, p.close())
 	}
 	return p, nil

@@ -94,7 +94,7 @@ func (c *Container) once(ctx context.Context, where string, do func(context.Cont
 	if err != nil && errors.Is(context.Cause(inner), errStalled) {
 		err = errStalled
 	}
-	return explain(ctx, err, where, c.credential.refusalKind())
+	return explain(ctx, err, where, c.credential)
 }
 
 // watch sees whether bytes move.

@@ -3,7 +3,9 @@ package blob
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net/url"
 	"os"
 	"path/filepath"
 	"testing"
@@ -137,3 +139,9 @@ func TestAzurite(t *testing.T) {
 		}
 	})
 }
+
+func sectionOf(b []byte) *io.SectionReader {
+	return io.NewSectionReader(bytes.NewReader(b), 0, int64(len(b)))
+}
+
+func mustURL(query string) *url.URL { return &url.URL{RawQuery: query} }

@@ -80,3 +80,11 @@ func (a *Authority) files(dir string) (certFile, keyFile string, err error) {
 func (a *Authority) transport() *http.Transport {
 	return &http.Transport{TLSClientConfig: &tls.Config{RootCAs: a.Pool, MinVersion: tls.VersionTLS12}}
 }
+
+// server is what a server on loopback shows.
+func (a *Authority) server() *tls.Config {
+	return &tls.Config{
+		Certificates: []tls.Certificate{{Certificate: [][]byte{a.der}, PrivateKey: a.key}},
+		MinVersion:   tls.VersionTLS12, NextProtos: []string{"http/1.1"},
+	}
+}
