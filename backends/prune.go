@@ -28,6 +28,8 @@ const (
 	PruneEnvironments PruneKind = "environments"
 	PruneImages       PruneKind = "images"
 	PruneInputs       PruneKind = "inputs"
+	// PruneCopies are working directories kept for later attempts.
+	PruneCopies PruneKind = "copies"
 	// PruneCheckpoints are checkpoint directories of runs that have ended.
 	PruneCheckpoints PruneKind = "checkpoints"
 	// PrunePrograms are copies of other versions of our own program.
@@ -37,7 +39,7 @@ const (
 // PruneKinds lists them in the order of reports.
 func PruneKinds() []PruneKind {
 	return []PruneKind{
-		PruneRuns, PruneCheckpoints, PruneSnapshots, PruneEnvironments, PruneImages, PruneInputs, PrunePrograms,
+		PruneRuns, PruneCheckpoints, PruneSnapshots, PruneEnvironments, PruneImages, PruneInputs, PruneCopies, PrunePrograms,
 	}
 }
 

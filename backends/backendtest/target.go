@@ -58,7 +58,7 @@ type Case struct {
 // Cases lists the suite.
 func Cases() []Case {
 	return slices.Concat(startCases(), endCases(), scriptCases(), byteCases(), logCases(), stopCases(), outputCases(),
-		lostCases(), secretCases(), observeCases(), prepareCases(), releaseCases())
+		lostCases(), secretCases(), observeCases(), prepareCases(), releaseCases(), copyCases())
 }
 
 // Run runs all cases against the target, except those named in without, each

@@ -69,7 +69,7 @@ func (c *Controller) pruneBySelf(t *target) {
 	}
 	p.NotWithin = c.keeping.Every
 	if t.record == nil { // what is made on this computer stays until somebody says so
-		p.Kinds = []backends.PruneKind{backends.PruneInputs}
+		p.Kinds = []backends.PruneKind{backends.PruneInputs, backends.PruneCopies}
 	}
 	freed, err := pruner.Prune(t.ctx, p)
 	if err != nil && !errors.Is(err, context.Canceled) && t.ctx.Err() == nil {

@@ -7,6 +7,8 @@
 //
 //	attempt.json     what it is: its form, its environment (never a secret)
 //	work/            a fresh copy of the source, the working directory
+//	work.list        what its files were like when they were made, where that
+//	                 lets a later attempt have it (internal/workcopy)
 //	sup/             the supervisor's: its lock, the log, how it ended
 //	inputs/          copies of inputs that are to be copied
 //	environment.log  what the tools said that made the environment

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/runnerml/runner/backends"
+	"github.com/runnerml/runner/internal/workcopy"
 )
 
 // layout names what is on the host; it is the host's root directory.
@@ -29,9 +30,22 @@ type place string
 func (p place) record() string      { return path.Join(string(p), "attempt.json") }
 func (p place) work() string        { return path.Join(string(p), "work") }
 func (p place) half() string        { return path.Join(string(p), "work.half") }
+func (p place) copyList() string    { return path.Join(string(p), "work.list") }
+func (p place) copyUnit() string    { return path.Join(string(p), "work.unit") }
 func (p place) sup() string         { return path.Join(string(p), "sup") }
 func (p place) inputs() string      { return path.Join(string(p), "inputs") }
 func (p place) environment() string { return path.Join(string(p), "environment.log") }
+
+// workNames are all that there may be of work/.
+func (p place) workNames() []string {
+	return []string{p.work(), p.half(), p.copyUnit(), p.copyList(), p.copyList() + ".new"}
+}
+
+// working is what is in work/, as the machine's shelf has to know it, under the
+// name that it has while it is made, or its own.
+func (p place) working(dir string) workcopy.Place {
+	return workcopy.Place{Dir: dir, List: p.copyList(), Unit: p.copyUnit()}
+}
 
 // Where things are inside a container.
 const (

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"sync"
 
 	"github.com/runnerml/runner/backends"
@@ -15,6 +16,7 @@ import (
 	"github.com/runnerml/runner/internal/provision"
 	"github.com/runnerml/runner/internal/snapshot"
 	"github.com/runnerml/runner/internal/supervise"
+	"github.com/runnerml/runner/internal/workcopy"
 )
 
 // Config of a Machine.
@@ -41,6 +43,15 @@ type Config struct {
 	Probe func(ctx context.Context) (*inventory.Inventory, error)
 }
 
+// copies makes working directories on the host, and takes them back.
+type copies interface {
+	// Fill makes a directory hold a snapshot of the store here.
+	Fill(ctx context.Context, id snapshot.ID, at workcopy.Place, progress func(snapshot.Progress)) error
+	// Park keeps a directory that nobody uses any more, or says that it does
+	// not.
+	Park(ctx context.Context, at workcopy.Place) (bool, error)
+}
+
 // Machine carries attempts out on one host. Close it.
 type Machine struct {
 	config Config
@@ -49,9 +60,8 @@ type Machine struct {
 	// remote is what a host needs that is not this computer; else nil.
 	remote *remote
 	// served is the host asked through a process of ours there; nil here.
-	served *onhost.Host
-	// snapshots writes sources into directories of the host.
-	snapshots    provision.Unpacker
+	served       *onhost.Host
+	copies       copies
 	bin          string
 	keeper       *supervise.Keeper
 	environments *provision.Provisioner
@@ -99,11 +109,11 @@ func New(ctx context.Context, c Config) (*Machine, error) {
 		layout: layout(c.Host.Root()),
 	}
 	if _, m.local = c.Host.(host.Local); m.local {
-		m.snapshots = c.Store
+		m.copies = workcopy.Open(path.Join(string(m.layout), workcopy.Dir), c.Store, platform.BootID)
 		m.pruneBins(ctx)
 	} else {
 		m.remote = newRemote(c, direct, bin, m.layout)
-		m.snapshots = m.remote.unpacker
+		m.copies = m.remote.unpacker
 	}
 	m.engines = engines{host: c.Host, options: c.Engine}
 	switch {

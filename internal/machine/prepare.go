@@ -87,17 +87,15 @@ func (m *Machine) unpack(ctx context.Context, a backends.Attempt, at place, r *r
 	if err != nil {
 		return err
 	}
-	for _, dir := range []string{at.half(), at.work()} {
-		if err := m.host.RemoveAll(ctx, dir); err != nil {
-			return err
-		}
+	if err := m.removeWork(ctx, at); err != nil {
+		return err
 	}
 	report := func(p snapshot.Progress) {
 		progress.Report(backends.Step{
 			Name: "source", Detail: fmt.Sprintf("%d of %d files", p.Files, p.TotalFiles), Done: p.Bytes, Total: p.TotalBytes, Unit: "B",
 		})
 	}
-	if err := m.snapshots.Unpack(ctx, id, at.half(), report); err != nil {
+	if err := m.copies.Fill(ctx, id, at.working(at.half()), report); err != nil {
 		if corrupt, ok := errors.AsType[*snapshot.CorruptError](err); ok {
 			return &backends.Failure{Outcome: run.OutcomeInternalError, Err: err, Hint: corrupt.Hint()}
 		}
@@ -122,6 +120,40 @@ func (m *Machine) unpack(ctx context.Context, a backends.Attempt, at place, r *r
 		}
 	}
 	return m.host.Rename(ctx, at.half(), at.work())
+}
+
+// removeWork removes what was begun of work/. There is mostly nothing, which one
+// look at the attempt's directory tells.
+func (m *Machine) removeWork(ctx context.Context, at place) error {
+	there, err := m.names(ctx, string(at))
+	if err != nil {
+		return err
+	}
+	for _, name := range at.workNames() {
+		if there[name] {
+			if err := m.host.RemoveAll(ctx, name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// names are the whole names of all that is in a directory; none when it is not
+// there.
+func (m *Machine) names(ctx context.Context, dir string) (map[string]bool, error) {
+	entries, err := m.host.ReadDir(ctx, dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	names := make(map[string]bool, len(entries))
+	for _, e := range entries {
+		names[path.Join(dir, e.Name())] = true
+	}
+	return names, nil
 }
 
 // checkScript says before anything runs that the script is not there.

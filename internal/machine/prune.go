@@ -18,6 +18,7 @@ import (
 var onMachine = map[backends.PruneKind]onhost.Part{
 	backends.PruneSnapshots: onhost.Snapshots, backends.PruneInputs: onhost.Inputs,
 	backends.PruneCheckpoints: onhost.RunDirectories, backends.PrunePrograms: onhost.Programs,
+	backends.PruneCopies: onhost.Copies,
 }
 
 // Prune frees what nothing on the machine needs any more.

@@ -54,7 +54,20 @@ func (m *Machine) release(ctx context.Context, ref backends.Ref) error {
 	if err := m.removeHalfInputs(ctx, at); err != nil {
 		return err
 	}
-	for _, name := range []string{at.work(), at.half(), at.inputs(), at.sup(), at.environment(), at.record() + ".half", at.record()} {
+	there, err := m.names(ctx, string(at))
+	if err != nil {
+		return err
+	}
+	if there[at.copyList()] && there[at.work()] && r != nil && r.Prepared {
+		// What cannot be kept is removed like all else.
+		if _, err := m.copies.Park(ctx, at.working(at.work())); err != nil {
+			return err
+		}
+	}
+	for _, name := range append(at.workNames(), at.inputs(), at.sup(), at.environment(), at.record()+".half", at.record()) {
+		if !there[name] && name != at.copyUnit() && name != at.copyList()+".new" { // which parking makes
+			continue
+		}
 		err := m.host.RemoveAll(ctx, name)
 		if err != nil && engine != nil && image != "" {
 			err = engine.RemoveFiles(ctx, image, name) // of other users

@@ -10,6 +10,7 @@ import (
 	"github.com/runnerml/runner/internal/onhost"
 	"github.com/runnerml/runner/internal/provision"
 	"github.com/runnerml/runner/internal/run"
+	"github.com/runnerml/runner/internal/workcopy"
 )
 
 // remote is what a machine needs that is not this computer.
@@ -23,9 +24,11 @@ type remote struct {
 func newRemote(c Config, direct host.Host, bin string, l layout) *remote {
 	client := onhost.New(c.Host, bin, c.unreachable)
 	return &remote{
-		client:   client,
-		bulk:     onhost.New(direct, bin, c.unreachable),
-		unpacker: &onhost.Unpacker{Client: client, Store: c.Store, Dir: path.Join(string(l), onhost.ObjectsDir)},
+		client: client,
+		bulk:   onhost.New(direct, bin, c.unreachable),
+		unpacker: &onhost.Unpacker{
+			Client: client, Store: c.Store, Dir: path.Join(string(l), onhost.ObjectsDir), Shelf: path.Join(string(l), workcopy.Dir),
+		},
 	}
 }
 

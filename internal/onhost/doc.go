@@ -3,9 +3,10 @@
 // VERB", beside "runner supervise". supervise.Install put it there.
 //
 // A Client starts a verb in one command and talks with it over its standard
-// input and output, in frames. Unpack sends a snapshot as what the machine's own
-// store lacks, and unpacks it there; Fetch brings files home, each with its
-// digest, compressed where that helps; Watch tells of changes as they happen;
+// input and output, in frames. Fill sends a snapshot as what the machine lacks of
+// it, and makes a working directory of it there; Fetch brings files home, each
+// with its digest, compressed where that helps; Watch tells of changes as they
+// happen;
 // Prune frees what nothing there needs, by what the machine itself knows. A verb
 // ends when its standard input does, so nothing of ours stays when the line is
 // cut. What came before a cut is kept, of large files also their beginning, and

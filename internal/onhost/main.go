@@ -15,7 +15,9 @@ const (
 )
 
 const usage = `usage: runner onhost serve ROOT
-       runner onhost unpack [--keep] STORE SNAPSHOT DIR
+       runner onhost keep STORE SNAPSHOT DIR
+       runner onhost fill --dir DIR --list FILE --unit DIR --shelf DIR STORE SNAPSHOT
+       runner onhost park --dir DIR --list FILE --unit DIR --shelf DIR STORE
        runner onhost fetch PATH...
        runner onhost send
        runner onhost watch RUNS
@@ -37,7 +39,8 @@ func Main(args []string, stdin io.Reader, stdout io.Writer) int {
 		return 0
 	}
 	verbs := map[string]func(context.Context, []string, *listener, *speaker) error{
-		"unpack": mainUnpack, "fetch": mainFetch, "send": mainSend, "watch": mainWatch, "prune": mainPrune,
+		"keep": mainKeep, "fill": mainFill, "park": mainPark,
+		"fetch": mainFetch, "send": mainSend, "watch": mainWatch, "prune": mainPrune,
 	}
 	var verb func(context.Context, []string, *listener, *speaker) error
 	if len(args) > 0 {

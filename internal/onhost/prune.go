@@ -13,6 +13,7 @@ import (
 	"github.com/runnerml/runner/internal/host"
 	"github.com/runnerml/runner/internal/snapshot"
 	"github.com/runnerml/runner/internal/supervise"
+	"github.com/runnerml/runner/internal/workcopy"
 )
 
 // The directories of a machine's root that are ours.
@@ -29,6 +30,8 @@ type Part string
 const (
 	Snapshots Part = "snapshots"
 	Inputs    Part = "inputs"
+	// Copies are working directories kept for later attempts.
+	Copies Part = "copies"
 	// RunDirectories are what is left of runs that have ended: their
 	// checkpoint directories.
 	RunDirectories Part = "checkpoints"
@@ -139,7 +142,7 @@ func (p *pruning) run(ctx context.Context) error {
 	p.busy = busyIn(p.root)
 	p.done.Busy = busyBelow(p.busy, environmentsDir)
 	parts := map[Part]func(context.Context) (FreedPart, error){
-		Snapshots: p.snapshots, Inputs: p.inputs, RunDirectories: p.runDirectories, Programs: p.programs,
+		Snapshots: p.snapshots, Inputs: p.inputs, Copies: p.copies, RunDirectories: p.runDirectories, Programs: p.programs,
 	}
 	for _, part := range p.Parts {
 		free := parts[part]
@@ -188,6 +191,12 @@ func (p *pruning) inputs(ctx context.Context) (freed FreedPart, err error) {
 		freed.Bytes += i.Bytes
 	}
 	return freed, err
+}
+
+func (p *pruning) copies(ctx context.Context) (FreedPart, error) {
+	shelf := workcopy.Open(filepath.Join(p.root, workcopy.Dir), nil, "") // nothing is taken off
+	freed, err := shelf.Prune(ctx, workcopy.Policy{Before: p.before, MaxBytes: p.MaxBytes[Copies], DryRun: p.DryRun})
+	return FreedPart{Count: freed.Copies, Bytes: freed.Bytes}, err
 }
 
 func (p *pruning) programs(ctx context.Context) (freed FreedPart, err error) {

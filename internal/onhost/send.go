@@ -7,48 +7,78 @@ import (
 	"io"
 
 	"github.com/runnerml/runner/internal/snapshot"
+	"github.com/runnerml/runner/internal/workcopy"
 )
 
 // Unpacker writes snapshots of a store here into directories of the machine.
 type Unpacker struct {
 	Client *Client
-	// Store here, where they come from; Dir is the machine's own store.
-	Store *snapshot.Store
-	Dir   string
+	// Store here, where they come from; Dir is the machine's own store, and
+	// Shelf its shelf of working copies.
+	Store      *snapshot.Store
+	Dir, Shelf string
 }
 
-// Unpack sends what the machine's store lacks and unpacks the snapshot to dst,
-// in place of what an unpacking that was cut off left there.
-func (u *Unpacker) Unpack(ctx context.Context, id snapshot.ID, dst string, progress func(snapshot.Progress)) error {
-	return u.Client.again(ctx, "send the source", func() error {
-		return u.Client.talk(ctx, []string{"unpack", u.Dir, string(id), dst}, func(in *listener, out *speaker) error {
-			return u.serve(ctx, id, progress, in, out)
+// Fill sends what the machine lacks of a snapshot and makes a working directory
+// hold it, in place of what a filling that was cut off left there.
+func (u *Unpacker) Fill(ctx context.Context, id snapshot.ID, p workcopy.Place, progress func(snapshot.Progress)) error {
+	args := append([]string{"fill"}, u.place(p)...)
+	return u.send(ctx, "send the source", append(args, u.Dir, string(id)), id, progress)
+}
+
+// Park takes a working directory of the machine back that nobody uses any more,
+// or says that it does not.
+func (u *Unpacker) Park(ctx context.Context, p workcopy.Place) (bool, error) {
+	var answer parked
+	args := append([]string{"park"}, u.place(p)...)
+	err := u.Client.again(ctx, "keep the working directory", func() error {
+		return u.Client.talk(ctx, append(args, u.Dir), func(in *listener, _ *speaker) error {
+			return in.value(markDone, &answer)
 		})
 	})
+	return answer.Kept, err
 }
 
-// Keep is Unpack to a directory that many read and nobody changes: it is made
-// once.
+func (u *Unpacker) place(p workcopy.Place) []string {
+	return []string{"--dir", p.Dir, "--list", p.List, "--unit", p.Unit, "--shelf", u.Shelf}
+}
+
+// Keep unpacks a snapshot to a directory that many read and nobody changes: it
+// is made once.
 func (u *Unpacker) Keep(ctx context.Context, id snapshot.ID, dst string, progress func(snapshot.Progress)) error {
-	return u.Client.again(ctx, "send", func() error {
-		return u.Client.talk(ctx, []string{"unpack", "--keep", u.Dir, string(id), dst}, func(in *listener, out *speaker) error {
-			return u.serve(ctx, id, progress, in, out)
+	return u.send(ctx, "send", []string{"keep", u.Dir, string(id), dst}, id, progress)
+}
+
+func (u *Unpacker) send(ctx context.Context, what string, args []string, id snapshot.ID, progress func(snapshot.Progress)) error {
+	return u.Client.again(ctx, what, func() error {
+		return u.Client.talk(ctx, args, func(in *listener, out *speaker) error {
+			s := &sender{store: u.Store, id: id, in: in, out: out}
+			return s.serve(ctx, progress)
 		})
 	})
 }
 
-func (u *Unpacker) serve(ctx context.Context, id snapshot.ID, progress func(snapshot.Progress), in *listener, out *speaker) error {
+// sender is our side of what receive.go tells of.
+type sender struct {
+	store *snapshot.Store
+	id    snapshot.ID
+	in    *listener
+	out   *speaker
+	m     *snapshot.Manifest // once it was needed
+}
+
+func (s *sender) serve(ctx context.Context, progress func(snapshot.Progress)) error {
 	var found hello
-	if err := in.value(markHello, &found); err != nil {
+	if err := s.in.value(markHello, &found); err != nil {
 		return err
 	}
 	if !found.Have && !found.There {
-		if err := u.send(ctx, id, in, out); err != nil {
+		if err := s.sendManifest(ctx, found.Bases); err != nil {
 			return err
 		}
 	}
 	for {
-		mark, payload, err := in.frame()
+		mark, payload, err := s.in.frame()
 		switch {
 		case err != nil:
 			return err
@@ -56,35 +86,67 @@ func (u *Unpacker) serve(ctx context.Context, id snapshot.ID, progress func(snap
 			return nil
 		case mark == markFailed:
 			return decodeFailure(payload)
+		case mark == markWanted:
+			err = s.sendContents(ctx)
 		case mark != markProgress:
-			return fmt.Errorf("a frame %q while it unpacks: %w", mark, errFrame)
+			err = fmt.Errorf("a frame %q while it unpacks: %w", mark, errFrame)
 		case progress != nil:
 			var p snapshot.Progress
-			if err := json.Unmarshal(payload, &p); err != nil {
-				return err
+			if err = json.Unmarshal(payload, &p); err == nil {
+				progress(p)
 			}
-			progress(p)
+		}
+		if err != nil {
+			return err
 		}
 	}
 }
 
-func (u *Unpacker) send(ctx context.Context, id snapshot.ID, in *listener, out *speaker) error {
-	m, err := u.Store.Manifest(ctx, id)
+func (s *sender) manifest(ctx context.Context) (*snapshot.Manifest, error) {
+	if s.m != nil {
+		return s.m, nil
+	}
+	m, err := s.store.Manifest(ctx, s.id)
+	s.m = m
+	return m, err
+}
+
+// sendManifest sends it as what one of the bases has not, if it is like one.
+func (s *sender) sendManifest(ctx context.Context, bases []snapshot.ID) error {
+	m, err := s.manifest(ctx)
 	if err != nil {
 		return err
 	}
-	data, err := m.MarshalBinary()
+	var as plan
+	var data []byte
+	for _, id := range bases {
+		base, err := s.store.Manifest(ctx, id)
+		if err == nil && workcopy.Near(m, base) { // else it is not ours
+			as.Base, data = id, m.Delta(base)
+			break
+		}
+	}
+	if data == nil {
+		if data, err = m.MarshalBinary(); err != nil {
+			return err
+		}
+	}
+	if err := s.out.value(markPlan, as); err != nil {
+		return err
+	}
+	said := s.out.stream()
+	if _, err := said.Write(data); err != nil {
+		return err
+	}
+	return said.Close()
+}
+
+func (s *sender) sendContents(ctx context.Context) error {
+	m, err := s.manifest(ctx)
 	if err != nil {
 		return err
 	}
-	manifest := out.stream()
-	if _, err := manifest.Write(data); err != nil {
-		return err
-	}
-	if err := manifest.Close(); err != nil {
-		return err
-	}
-	answer, err := io.ReadAll(in.stream())
+	answer, err := io.ReadAll(s.in.stream())
 	if err != nil {
 		return err
 	}
@@ -92,8 +154,8 @@ func (u *Unpacker) send(ctx context.Context, id snapshot.ID, in *listener, out *
 	if err != nil {
 		return err
 	}
-	blobs := out.stream()
-	if err := u.Store.Export(ctx, blobs, id, wants); err != nil {
+	blobs := s.out.stream()
+	if err := s.store.Send(ctx, blobs, m, wants); err != nil {
 		return err
 	}
 	return blobs.Close()

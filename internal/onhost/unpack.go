@@ -2,7 +2,6 @@ package onhost
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -14,61 +13,28 @@ import (
 	"github.com/runnerml/runner/internal/flock"
 	"github.com/runnerml/runner/internal/host"
 	"github.com/runnerml/runner/internal/snapshot"
+	"github.com/runnerml/runner/internal/workcopy"
 )
 
-// hello is what unpack finds first.
-type hello struct {
-	// Have: the snapshot is whole in the machine's store.
-	Have bool `json:"have"`
-	// There: what was to be kept is there already.
-	There bool `json:"there,omitempty"`
-}
-
-// maxManifest bounds the manifest that we are sent.
-const maxManifest = 128 << 20
-
-// unpacking is one unpack at work.
-type unpacking struct {
-	store *snapshot.Store
-	dir   string // the store's
-	id    snapshot.ID
-	in    *listener
-	out   *speaker
-}
-
-// mainUnpack takes what its store lacks of a snapshot, and unpacks it.
-func mainUnpack(ctx context.Context, args []string, in *listener, out *speaker) error {
-	flags := flag.NewFlagSet("unpack", flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
-	keep := flags.Bool("keep", false, "")
-	if err := flags.Parse(args); err != nil || flags.NArg() != 3 {
+// mainKeep takes what its store lacks of a snapshot, and unpacks it to where
+// many read it and nobody changes it.
+func mainKeep(ctx context.Context, args []string, in *listener, out *speaker) error {
+	const count = 3
+	if len(args) != count {
 		return fmt.Errorf("%w: a store, a snapshot and a directory are needed", errUsage)
 	}
-	dir, dst := flags.Arg(0), flags.Arg(2)
-	if err := absolute(dir, dst); err != nil {
+	dst := args[2]
+	if err := absolute(args[0], dst); err != nil {
 		return err
-	}
-	id, err := snapshot.ParseID(flags.Arg(1))
-	if err != nil {
-		return fmt.Errorf("%w: %w", errUsage, err)
-	}
-	store, err := snapshot.Open(dir)
-	if err != nil {
-		return err
-	}
-	u := &unpacking{store: store, dir: dir, id: id, in: in, out: out}
-	if !*keep {
-		if err := u.takeAndUnpack(ctx, dst, false); err != nil {
-			return err
-		}
-		return out.frame(markDone, nil)
 	}
 	// Whoever wants the same waits, and finds it there.
 	filled, err := datacache.Open(filepath.Dir(dst)).Fill(ctx, filepath.Base(dst), func(ctx context.Context, part string) error {
-		if err := u.takeAndUnpack(ctx, part, true); err != nil {
+		r, ctx, err := newReceiver(ctx, args[0], args[1], in, out)
+		if err != nil {
 			return err
 		}
-		return closeTree(part)
+		defer r.end()
+		return r.unpack(ctx, part)
 	})
 	if err != nil {
 		return err
@@ -81,109 +47,147 @@ func mainUnpack(ctx context.Context, args []string, in *listener, out *speaker) 
 	return out.frame(markDone, nil)
 }
 
-// takeAndUnpack takes what the store lacks of a snapshot, and unpacks it.
-func (u *unpacking) takeAndUnpack(ctx context.Context, dst string, kept bool) error {
-	if err := u.take(ctx); err != nil {
+// unpack takes a snapshot and writes it to part, in place of what one that was
+// cut left there.
+func (r *receiver) unpack(ctx context.Context, part string) error {
+	m, _, err := r.manifest(ctx, nil)
+	if err != nil {
 		return err
 	}
-	ctx, cancel := untilCut(ctx, u.in)
-	defer cancel(nil)
-	return u.unpack(ctx, dst, kept)
+	if err := removeAll(ctx, part); err != nil {
+		return err
+	}
+	renewal, err := r.store.Renew(ctx, part, nil, m)
+	if err != nil {
+		return err
+	}
+	if err := r.fetch(ctx, m, renewal); err != nil {
+		return err
+	}
+	if _, err := renewal.Apply(ctx, r.progress); err != nil {
+		return err
+	}
+	return closeTree(part)
 }
 
-// take waits for those who take the same snapshot in, and then says what is
-// still missing.
-func (u *unpacking) take(ctx context.Context) (err error) {
-	lock, err := flock.File(ctx, filepath.Join(u.dir, "taking-"+u.id.Hex()))
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, lock.Remove()) }()
-	have, err := whole(ctx, u.store, u.id)
-	if err != nil {
-		return err
-	}
-	if err := u.out.value(markHello, hello{Have: have}); err != nil || have {
-		return err
-	}
-	return receive(ctx, u.store, u.in, u.out)
+// placeFlags are how a verb is told where a working directory is.
+func placeFlags(name string) (flags *flag.FlagSet, p *workcopy.Place, shelf *string) {
+	flags, p = flag.NewFlagSet(name, flag.ContinueOnError), &workcopy.Place{}
+	flags.SetOutput(io.Discard)
+	flags.StringVar(&p.Dir, "dir", "", "")
+	flags.StringVar(&p.List, "list", "", "")
+	flags.StringVar(&p.Unit, "unit", "", "")
+	return flags, p, flags.String("shelf", "", "")
 }
 
-// whole reports whether the store needs nothing to unpack the snapshot, and
-// marks it as used. An attempt wants it, and says so in its record: whoever
-// prunes from now on sees that.
-func whole(ctx context.Context, store *snapshot.Store, id snapshot.ID) (bool, error) {
-	m, err := store.Manifest(ctx, id)
-	var corrupt *snapshot.CorruptError
-	if errors.Is(err, snapshot.ErrNotFound) || errors.As(err, &corrupt) {
-		return false, nil
+// mainFill takes what its store lacks of a snapshot, and makes a working
+// directory hold it, out of one on the shelf when there is one that is like it.
+func mainFill(ctx context.Context, args []string, in *listener, out *speaker) error {
+	flags, p, dir := placeFlags("fill")
+	if err := flags.Parse(args); err != nil || flags.NArg() != 2 {
+		return fmt.Errorf("%w: a store and a snapshot are needed", errUsage)
 	}
-	if err != nil {
-		return false, err
+	if err := absolute(flags.Arg(0), p.Dir, p.List, p.Unit, *dir); err != nil {
+		return err
 	}
-	missing, err := store.Missing(ctx, m)
-	if err != nil || len(missing) > 0 {
-		return false, err
-	}
-	err = store.Touch(ctx, id)
-	if errors.Is(err, snapshot.ErrNotFound) {
-		return false, nil // pruned this very moment
-	}
-	return err == nil, err
-}
-
-// receive hears the manifest, says what is missing, and imports it.
-func receive(ctx context.Context, store *snapshot.Store, in *listener, out *speaker) error {
-	data, err := io.ReadAll(io.LimitReader(in.stream(), maxManifest+1))
+	r, ctx, err := newReceiver(ctx, flags.Arg(0), flags.Arg(1), in, out)
 	if err != nil {
 		return err
 	}
-	var m snapshot.Manifest
-	if err := m.UnmarshalBinary(data); err != nil {
-		return err
-	}
-	receiving, err := store.Receive(ctx, &m)
+	defer r.end()
+	boot, err := bootID(ctx, *dir)
 	if err != nil {
 		return err
 	}
-	defer receiving.Close()
-	said := out.stream()
-	if _, err := said.Write(encodeWants(receiving.Wants())); err != nil {
+	shelf := workcopy.Open(*dir, r.store, boot)
+	offers, err := shelf.Offers()
+	if err != nil {
 		return err
 	}
-	if err := said.Close(); err != nil {
+	m, base, err := r.manifest(ctx, offers)
+	if err != nil {
 		return err
 	}
-	stream := in.stream()
-	if _, err := receiving.Import(ctx, stream); err != nil {
+	if base == "" {
+		base = shelf.Nearest(ctx, m)
+	}
+	// Whoever was cut off may still be at it.
+	lock, err := lockParent(ctx, p.Dir)
+	if err != nil {
 		return err
 	}
-	return stream.rest()
-}
-
-// unpack writes the snapshot to dst, in place of what an unpacking that was
-// cut left there. Whoever was cut off may still be at it: what is kept has the
-// cache's lock, else the lock is that of the directory above, and leaves no file.
-func (u *unpacking) unpack(ctx context.Context, dst string, kept bool) error {
-	const private = 0o700
-	if err := os.MkdirAll(filepath.Dir(dst), private); err != nil {
-		return err
-	}
-	if !kept {
-		lock, err := flock.Directory(ctx, filepath.Dir(dst), flock.Exclusive)
-		if err != nil {
+	defer lock.Release()
+	for _, name := range []string{p.Dir, p.List, p.Unit} {
+		if err := removeAll(ctx, name); err != nil {
 			return err
 		}
-		defer lock.Release()
 	}
-	here := host.NewHere(filepath.Dir(dst))
-	defer func() { _ = here.Close() }() // nothing was spawned
-	if err := here.RemoveAll(ctx, dst); err != nil {
+	err = shelf.Carry(ctx, &workcopy.Filling{
+		Manifest: m, Base: base, Place: *p, Progress: r.progress,
+		Fetch: func(ctx context.Context, renewal *snapshot.Renewal) error { return r.fetch(ctx, m, renewal) },
+	})
+	if err != nil {
 		return err
 	}
-	return u.store.Unpack(ctx, u.id, dst, func(p snapshot.Progress) {
-		_ = u.out.value(markProgress, p) // whoever is gone needs none
-	})
+	return out.frame(markDone, nil)
+}
+
+// parked says whether a working directory was kept.
+type parked struct {
+	Kept bool `json:"kept"`
+}
+
+// mainPark takes a working directory back that nobody uses any more.
+func mainPark(ctx context.Context, args []string, in *listener, out *speaker) error {
+	flags, p, dir := placeFlags("park")
+	if err := flags.Parse(args); err != nil || flags.NArg() != 1 {
+		return fmt.Errorf("%w: a store is needed", errUsage)
+	}
+	if err := absolute(flags.Arg(0), p.Dir, p.List, p.Unit, *dir); err != nil {
+		return err
+	}
+	ctx, cancel := untilCut(ctx, in)
+	defer cancel(nil)
+	store, err := snapshot.Open(flags.Arg(0))
+	if err != nil {
+		return err
+	}
+	boot, err := bootID(ctx, *dir)
+	if err != nil {
+		return err
+	}
+	lock, err := lockParent(ctx, p.Dir)
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
+	kept, err := workcopy.Open(*dir, store, boot).Park(ctx, *p)
+	if err != nil {
+		return err
+	}
+	return out.value(markDone, parked{kept})
+}
+
+// lockParent has the directory that holds dst alone: the lock leaves no file.
+func lockParent(ctx context.Context, dst string) (*flock.Held, error) {
+	const private = 0o700
+	if err := os.MkdirAll(filepath.Dir(dst), private); err != nil {
+		return nil, err
+	}
+	return flock.Directory(ctx, filepath.Dir(dst), flock.Exclusive)
+}
+
+func removeAll(ctx context.Context, name string) error {
+	here := host.NewHere(filepath.Dir(name))
+	defer func() { _ = here.Close() }() // nothing was spawned
+	return here.RemoveAll(ctx, name)
+}
+
+func bootID(ctx context.Context, root string) (string, error) {
+	here := host.NewHere(root)
+	defer func() { _ = here.Close() }() // nothing was spawned
+	p, err := here.Platform(ctx)
+	return p.BootID, err
 }
 
 // closeTree takes the right to write from a tree that many will read.

@@ -50,29 +50,31 @@ func loadCache(dir, root string, dev uint64) *sourceCache {
 var errCacheDamaged = errors.New("source cache is damaged")
 
 func decodeCache(data []byte) (*sourceCache, error) {
-	if len(data) < len(cacheMagic)+4 || string(data[:len(cacheMagic)]) != cacheMagic {
+	body, ok := sealed(data, cacheMagic)
+	if !ok {
 		return nil, errCacheDamaged
 	}
-	body := data[:len(data)-4]
-	if crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)) != binary.LittleEndian.Uint32(data[len(body):]) {
-		return nil, errCacheDamaged
-	}
-	r := cacheReader{s: string(body[len(cacheMagic):])}
+	r := cacheReader{s: body}
 	c := &sourceCache{root: r.text(), dev: r.number(), id: ID(r.text())}
 	for n := r.number(); n > 0 && !r.bad; n-- {
 		c.packs = append(c.packs, r.text())
 	}
-	n := r.number()
-	c.dirs = make(map[string]cachedDir, min(n, uint64(len(r.s))))
-	for ; n > 0 && !r.bad; n-- {
-		path := r.text()
-		count := r.number()
-		c.dirs[path] = cachedDir{count: int(count), data: r.text()}
-	}
+	c.dirs = r.dirs()
 	if r.bad {
 		return nil, errCacheDamaged
 	}
 	return c, nil
+}
+
+func (r *cacheReader) dirs() map[string]cachedDir {
+	n := r.number()
+	dirs := make(map[string]cachedDir, min(n, uint64(len(r.s))))
+	for ; n > 0 && !r.bad; n-- {
+		path := r.text()
+		count := r.number()
+		dirs[path] = cachedDir{count: int(count), data: r.text()}
+	}
+	return dirs
 }
 
 // encode gives the cache of a tree pictured at that time. A file that is not
@@ -87,6 +89,27 @@ func encodeCache(root string, dev uint64, id ID, packs []string, tree *dirNode, 
 	for _, p := range packs {
 		b = appendText(b, p)
 	}
+	return seal(appendDirs(b, tree, taken))
+}
+
+// seal adds the checksum that decoding looks at.
+func seal(b []byte) []byte {
+	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)))
+}
+
+// sealed is what a seal is on, without it and the magic.
+func sealed(data []byte, magic string) (body string, ok bool) {
+	if len(data) < len(magic)+4 || string(data[:len(magic)]) != magic {
+		return "", false
+	}
+	end := len(data) - 4
+	if crc32.Checksum(data[:end], crc32.MakeTable(crc32.Castagnoli)) != binary.LittleEndian.Uint32(data[end:]) {
+		return "", false
+	}
+	return string(data[len(magic):end]), true
+}
+
+func appendDirs(b []byte, tree *dirNode, taken time.Time) []byte {
 	dirs := tree.all(nil)
 	b = binary.AppendUvarint(b, uint64(len(dirs)))
 	var block []byte
@@ -100,7 +123,7 @@ func encodeCache(root string, dev uint64, id ID, packs []string, tree *dirNode, 
 		b = binary.AppendUvarint(b, uint64(len(block)))
 		b = append(b, block...)
 	}
-	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)))
+	return b
 }
 
 func (d *dirNode) all(list []*dirNode) []*dirNode {
@@ -156,17 +179,13 @@ func (r *cacheReader) take(n uint64) string {
 }
 
 func (r *cacheReader) number() uint64 {
-	var v uint64
-	for i := 0; i < len(r.s) && i < binary.MaxVarintLen64; i++ {
-		c := r.s[i]
-		v |= uint64(c&0x7f) << (7 * i)
-		if c < 0x80 {
-			r.s = r.s[i+1:]
-			return v
-		}
+	v, n := uvarint(r.s)
+	if n == 0 {
+		r.bad, r.s = true, ""
+		return 0
 	}
-	r.bad, r.s = true, ""
-	return 0
+	r.s = r.s[n:]
+	return v
 }
 
 func (r *cacheReader) text() string { return r.take(r.number()) }

@@ -19,7 +19,8 @@ import (
 // each with its stored and its raw length, until their raw lengths make the
 // size. Of one whose beginning the other side has, the mark is another, and the
 // length of that beginning follows the size; its chunks do not come. The end is
-// its mark and the number of blobs.
+// its mark and the number of blobs. What is sent to somebody who has the manifest
+// has none: its length is 0.
 const (
 	streamMagic = "runner-stream 1\n"
 	blobMark    = 'b'
@@ -72,14 +73,9 @@ func (v *view) missing(m *Manifest) []Digest {
 }
 
 // Export writes a stream for Import: the snapshot's manifest and those of its
-// blobs that are wanted (what Missing or Wants said on the other side). Of a beginning that
-// is there only the rest is sent, when it is that of the content.
+// blobs that are wanted (what Missing or Wants said on the other side). Of a
+// beginning that is there only the rest is sent, when it is that of the content.
 func (s *Store) Export(ctx context.Context, w io.Writer, id ID, want []Want) error {
-	v, err := s.look(ctx, unix.LOCK_SH)
-	if err != nil {
-		return err
-	}
-	defer v.close()
 	m, err := s.Manifest(ctx, id)
 	if err != nil {
 		return err
@@ -88,10 +84,25 @@ func (s *Store) Export(ctx context.Context, w io.Writer, id ID, want []Want) err
 	if err != nil {
 		return err
 	}
+	return s.export(ctx, w, packed, m, want)
+}
+
+// Send writes a stream for a Receiving: Export's without the manifest, which the
+// other side has.
+func (s *Store) Send(ctx context.Context, w io.Writer, m *Manifest, want []Want) error {
+	return s.export(ctx, w, nil, m, want)
+}
+
+func (s *Store) export(ctx context.Context, w io.Writer, packed []byte, m *Manifest, want []Want) error {
+	v, err := s.look(ctx, unix.LOCK_SH)
+	if err != nil {
+		return err
+	}
+	defer v.close()
 	sizes := m.blobs()
 	for i := range want {
 		if _, ok := sizes[want[i].Digest]; !ok {
-			return fmt.Errorf("export snapshot %s: content %s is not part of it", id, want[i].Digest)
+			return fmt.Errorf("export snapshot %s: content %s is not part of it", m.ID, want[i].Digest)
 		}
 		v.find(want[i].Digest) // opens its pack
 	}

@@ -60,3 +60,6 @@ func ParseID(s string) (ID, error) {
 func (id ID) Hex() string { return strings.TrimPrefix(string(id), idPrefix) }
 
 func idOf(d Digest) ID { return ID(d.String()) }
+
+// digestID is the ID of a manifest with these bytes.
+func digestID(manifest []byte) ID { return idOf(sha256.Sum256(manifest)) }

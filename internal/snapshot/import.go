@@ -28,43 +28,55 @@ const segmentSize = 64 << 20
 // MissingError that the stream was good but more is needed. r may be read
 // beyond the stream's end.
 func (s *Store) Import(ctx context.Context, r io.Reader) (ID, error) {
-	return s.receive(ctx, r, nil)
-}
-
-func (s *Store) receive(ctx context.Context, r io.Reader, parts map[Digest]*part) (ID, error) {
 	v, err := s.look(ctx, unix.LOCK_SH)
 	if err != nil {
 		return "", err
 	}
 	defer v.close()
-	i := &importing{s: s, view: v, in: bufio.NewReaderSize(r, 1<<16), got: make(map[Digest]bool), parts: parts}
-	i.writer = newPackWriter(s.dirs, time.Now())
+	i := newImporting(v, r)
 	defer func() { i.writer.abort() }()
 	if err := i.read(ctx); err != nil {
-		return "", errors.Join(fmt.Errorf("import snapshot: %w", err), i.keep(context.WithoutCancel(ctx)))
+		return "", i.failed(ctx, err)
 	}
-	lacking := 0
-	for _, d := range v.missing(i.manifest) {
-		if !i.got[d] {
-			lacking++
-		}
-	}
-	if lacking > 0 {
-		return "", errors.Join(&MissingError{ID: i.manifest.ID, Blobs: lacking}, i.keep(ctx))
-	}
-	if _, err := s.commit(ctx, i.writer, i.manifest.ID, i.data); err != nil {
+	if err := i.commit(ctx, v.missing(i.manifest)); err != nil {
 		return "", err
 	}
 	return i.manifest.ID, nil
 }
 
-// importing is one Import at work.
+func newImporting(v *view, r io.Reader) *importing {
+	return &importing{
+		s: v.s, view: v, in: bufio.NewReaderSize(r, 1<<16), got: make(map[Digest]bool), writer: newPackWriter(v.s.dirs, time.Now()),
+	}
+}
+
+// failed keeps what came before an error.
+func (i *importing) failed(ctx context.Context, err error) error {
+	return errors.Join(fmt.Errorf("import snapshot: %w", err), i.keep(context.WithoutCancel(ctx)))
+}
+
+// commit makes the snapshot visible, if all that it needs has come.
+func (i *importing) commit(ctx context.Context, needed []Digest) error {
+	lacking := 0
+	for _, d := range needed {
+		if !i.got[d] {
+			lacking++
+		}
+	}
+	if lacking > 0 {
+		return errors.Join(&MissingError{ID: i.manifest.ID, Blobs: lacking}, i.keep(ctx))
+	}
+	_, err := i.s.commit(ctx, i.writer, i.manifest.ID, i.data)
+	return err
+}
+
+// importing is one Import at work, of a store or of a Receiving.
 type importing struct {
 	s        *Store
 	view     *view
 	in       *bufio.Reader
-	data     []byte // the manifest's canonical bytes
-	manifest *Manifest
+	data     []byte    // the manifest's canonical bytes
+	manifest *Manifest // before read only when it is known
 	sizes    map[Digest]int64
 	got      map[Digest]bool
 	parts    map[Digest]*part // taken by Receive
@@ -132,6 +144,9 @@ func (i *importing) readManifest() error {
 		return err
 	}
 	var packed bytes.Buffer // grows with what comes, whatever length was claimed
+	if n == 0 && i.manifest != nil {
+		return nil // it is known
+	}
 	if _, err := io.CopyN(&packed, i.in, int64(n)); err != nil {
 		return ended(err)
 	}

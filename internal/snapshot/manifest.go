@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Kind says what an entry of a manifest is.
@@ -95,14 +96,30 @@ var errTruncated = errors.New("manifest is cut short")
 // decodeManifest reads and checks canonical bytes. What it accepts is safe to
 // unpack: see checkEntries.
 func decodeManifest(data []byte) (*Manifest, error) {
+	entries, err := decodeEntries(data)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkEntries(entries); err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(encodeManifest(entries), data) {
+		return nil, errors.New("manifest is not in canonical form")
+	}
+	return &Manifest{ID: idOf(sha256.Sum256(data)), Entries: entries}, nil
+}
+
+// decodeEntries reads what encodeManifest wrote, unchecked.
+func decodeEntries(data []byte) ([]Entry, error) {
 	if len(data) > maxManifest {
 		return nil, fmt.Errorf("manifest has %d bytes, more than %d", len(data), maxManifest)
 	}
-	rest, ok := bytes.CutPrefix(data, []byte(manifestMagic))
+	rest, ok := strings.CutPrefix(string(data), manifestMagic)
 	if !ok {
 		return nil, errors.New("not a manifest, or of a newer version")
 	}
-	var entries []Entry
+	const meanEntry = 64
+	entries := make([]Entry, 0, min(len(rest)/meanEntry+1, maxEntries))
 	for len(rest) > 0 {
 		if len(entries) == maxEntries {
 			return nil, fmt.Errorf("manifest has more than %d entries", maxEntries)
@@ -114,25 +131,20 @@ func decodeManifest(data []byte) (*Manifest, error) {
 		}
 		entries = append(entries, e)
 	}
-	if err := checkEntries(entries); err != nil {
-		return nil, err
-	}
-	if !bytes.Equal(encodeManifest(entries), data) {
-		return nil, errors.New("manifest is not in canonical form")
-	}
-	return &Manifest{ID: idOf(sha256.Sum256(data)), Entries: entries}, nil
+	return entries, nil
 }
 
-func decodeEntry(b []byte) (e Entry, rest []byte, err error) {
+// decodeEntry reads the first entry of b, whose memory its texts share.
+func decodeEntry(b string) (e Entry, rest string, err error) {
 	e.Kind, b = Kind(b[0]), b[1:]
 	if e.Path, b, err = decodeText(b); err != nil {
-		return e, nil, err
+		return e, "", err
 	}
 	switch e.Kind {
 	case KindDir, KindFile:
 		var mode uint64
 		if mode, b, err = decodeNumber(b, maxMode); err != nil {
-			return e, nil, err
+			return e, "", err
 		}
 		e.Mode = uint32(mode)
 		if e.Kind == KindDir {
@@ -140,41 +152,56 @@ func decodeEntry(b []byte) (e Entry, rest []byte, err error) {
 		}
 		var size uint64
 		if size, b, err = decodeNumber(b, maxFileSize); err != nil {
-			return e, nil, err
+			return e, "", err
 		}
 		e.Size = int64(size)
 		if len(b) < len(e.Digest) {
-			return e, nil, errTruncated
+			return e, "", errTruncated
 		}
 		return e, b[copy(e.Digest[:], b):], nil
 	case KindLink:
 		e.Target, b, err = decodeText(b)
 		return e, b, err
 	default:
-		return e, nil, fmt.Errorf("unknown kind %q", byte(e.Kind))
+		return e, "", fmt.Errorf("unknown kind %q", byte(e.Kind))
 	}
 }
 
-func decodeNumber(b []byte, limit uint64) (uint64, []byte, error) {
-	v, n := binary.Uvarint(b)
+func decodeNumber(b string, limit uint64) (uint64, string, error) {
+	v, n := uvarint(b)
 	if n <= 0 {
-		return 0, nil, errTruncated
+		return 0, "", errTruncated
 	}
 	if v > limit {
-		return 0, nil, fmt.Errorf("number %d is over the limit of %d", v, limit)
+		return 0, "", fmt.Errorf("number %d is over the limit of %d", v, limit)
 	}
 	return v, b[n:], nil
 }
 
-func decodeText(b []byte) (string, []byte, error) {
+// uvarint is binary.Uvarint of a string: the number and how many bytes it has,
+// of which there are none when it is cut or too large.
+func uvarint(b string) (v uint64, n int) {
+	for i := 0; i < len(b) && i < binary.MaxVarintLen64; i++ {
+		v |= uint64(b[i]&0x7f) << (7 * i)
+		if b[i] < 0x80 {
+			if i == binary.MaxVarintLen64-1 && b[i] > 1 {
+				return 0, 0
+			}
+			return v, i + 1
+		}
+	}
+	return 0, 0
+}
+
+func decodeText(b string) (text, rest string, err error) {
 	n, b, err := decodeNumber(b, maxPath)
 	if err != nil {
-		return "", nil, err
+		return "", "", err
 	}
 	if uint64(len(b)) < n {
-		return "", nil, errTruncated
+		return "", "", errTruncated
 	}
-	return string(b[:n]), b[n:], nil
+	return b[:n], b[n:], nil
 }
 
 // Totals counts what a snapshot holds.

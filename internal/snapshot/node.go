@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"fmt"
+	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -12,7 +13,8 @@ type node struct {
 	name   string
 	kind   Kind
 	stat   fileStat
-	known  bool   // files: digest comes from the cache
+	known  bool   // files: digest comes from the cache; of a working copy, links too
+	recent bool   // it is as the cache has it, but for a change in the moment that followed
 	digest Digest // files
 	target string // links
 	dir    *dirNode
@@ -22,6 +24,7 @@ type node struct {
 type dirNode struct {
 	path  string // relative to the source directory, "" for itself
 	nodes []node
+	trait string // of a working copy: traitsOf it
 }
 
 // fileStat is what tells that a file is the one that was read before.
@@ -41,6 +44,15 @@ func statOf(st *unix.Stat_t) fileStat {
 		ctime: st.Ctim.Nano(),
 		ino:   st.Ino,
 	}
+}
+
+func (s *fileStat) lstat(name string) error {
+	var st unix.Stat_t
+	if _, err := retry(func() (int, error) { return 0, unix.Lstat(name, &st) }); err != nil {
+		return &os.PathError{Op: "lstat", Path: name, Err: err}
+	}
+	*s = statOf(&st)
+	return nil
 }
 
 func (s *fileStat) perm() uint32 { return s.mode & maxMode }

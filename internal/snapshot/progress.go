@@ -48,6 +48,15 @@ func (m *meter) add(bytes int64) {
 	}
 }
 
+// skip counts as finished all but these entries.
+func (m *meter) skip(t Totals, but []Entry) {
+	if m == nil {
+		return
+	}
+	left := (&Manifest{Entries: but}).Totals()
+	m.now.Files, m.now.Bytes = t.Files-left.Files, t.Bytes-left.Bytes
+}
+
 // all counts everything as finished.
 func (m *meter) all() {
 	if m == nil {

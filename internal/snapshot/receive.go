@@ -5,23 +5,23 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"golang.org/x/sys/unix"
 )
 
 // Receiving is the taking in of one snapshot that goes on where earlier ones
 // were cut off. Close it.
 type Receiving struct {
 	s     *Store
+	m     *Manifest
 	parts map[Digest]*part // nobody else goes on with them
 	wants []Want
 }
 
-// Receive looks for what a snapshot has and the store has not.
-func (s *Store) Receive(ctx context.Context, m *Manifest) (*Receiving, error) {
-	missing, err := s.Missing(ctx, m)
-	if err != nil {
-		return nil, err
-	}
-	r := &Receiving{s: s, parts: map[Digest]*part{}, wants: Whole(missing)}
+// Receive begins to take in contents that the store lacks of a snapshot: what
+// Missing of the store said, or of a Renewal. Its manifest was checked.
+func (s *Store) Receive(ctx context.Context, m *Manifest, missing []Digest) (*Receiving, error) {
+	r := &Receiving{s: s, m: m, parts: map[Digest]*part{}, wants: Whole(missing)}
 	for i := range r.wants {
 		w := &r.wants[i]
 		if _, err := os.Stat(s.dirs.part(w.Digest)); err != nil {
@@ -44,9 +44,30 @@ func (s *Store) Receive(ctx context.Context, m *Manifest) (*Receiving, error) {
 // large ones only what did not come before.
 func (r *Receiving) Wants() []Want { return r.wants }
 
-// Import is the store's Import of what Export made of the wants.
-func (r *Receiving) Import(ctx context.Context, from io.Reader) (ID, error) {
-	return r.s.receive(ctx, from, r.parts)
+// Import reads what Send or Export made of the wants; nil will do when there are
+// none. The snapshot becomes visible, even if the store lacks what was not wanted.
+func (r *Receiving) Import(ctx context.Context, from io.Reader) error {
+	v, err := r.s.look(ctx, unix.LOCK_SH)
+	if err != nil {
+		return err
+	}
+	defer v.close()
+	i := newImporting(v, from)
+	i.parts, i.manifest, i.data, i.sizes = r.parts, r.m, encodeManifest(r.m.Entries), r.m.blobs()
+	defer func() { i.writer.abort() }()
+	needed := make([]Digest, len(r.wants))
+	for at := range r.wants {
+		needed[at] = r.wants[at].Digest
+	}
+	if len(needed) > 0 {
+		if err := i.read(ctx); err != nil {
+			return i.failed(ctx, err)
+		}
+	}
+	if i.manifest.ID != r.m.ID {
+		return i.failed(ctx, &StreamError{Reason: "it is of another snapshot"})
+	}
+	return i.commit(ctx, needed)
 }
 
 // Close lets others go on with what is not whole.

@@ -146,11 +146,14 @@ func (s *Store) Manifest(ctx context.Context, id ID) (*Manifest, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := decodeManifest(data)
+	entries, err := decodeEntries(data)
+	if err == nil {
+		err = checkEntries(entries)
+	}
 	if err != nil {
 		return nil, &CorruptError{Object: "manifest " + string(id), Err: err}
 	}
-	return m, nil
+	return &Manifest{ID: id, Entries: entries}, nil
 }
 
 // manifestBytes gives the canonical bytes, checked against the ID.

@@ -262,14 +262,15 @@ func TestCutInOneLargeFile(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "objects")
 			there := openStore(t, dir)
 			receive := func(cut int) (sent int, id snapshot.ID, err error) {
-				r, err := there.Receive(t.Context(), m)
+				missing, err := there.Missing(t.Context(), m)
+				must(t, err)
+				r, err := there.Receive(t.Context(), m, missing)
 				must(t, err)
 				defer r.Close()
 				var stream bytes.Buffer
 				must(t, here.Export(t.Context(), &stream, snap.ID, r.Wants()))
 				sent = stream.Len()
-				id, err = r.Import(t.Context(), cutAfter(stream.Bytes(), min(cut, sent)))
-				return sent, id, err
+				return sent, m.ID, r.Import(t.Context(), cutAfter(stream.Bytes(), min(cut, sent)))
 			}
 			var short *snapshot.StreamError
 			if _, _, err := receive(30 * mib); !errors.As(err, &short) {

@@ -34,7 +34,7 @@ func (s *Store) Unpack(ctx context.Context, id ID, dst string, progress func(Pro
 	if err != nil {
 		return fmt.Errorf("unpack snapshot: %w", err)
 	}
-	u := &unpacking{view: v, entries: m.Entries, meter: newMeter(progress, m.Totals())}
+	u := newUnpacking(v, m.Entries, newMeter(progress, m.Totals()))
 	if err := u.run(ctx, dst); err != nil {
 		return errors.Join(fmt.Errorf("unpack snapshot: %w", err), clearDir(dst, made))
 	}
@@ -92,12 +92,18 @@ type unpacking struct {
 	view    *view
 	entries []Entry
 	meter   *meter
+	// stats are what the files were like when they were made, and the links.
+	stats []fileStat
 }
 
-// batch is some files of one directory.
+func newUnpacking(v *view, entries []Entry, m *meter) *unpacking {
+	return &unpacking{view: v, entries: entries, meter: m, stats: make([]fileStat, len(entries))}
+}
+
+// batch is some files of one directory, by their place among the entries.
 type batch struct {
 	dir   string
-	files []*Entry
+	files []int
 }
 
 func (u *unpacking) run(ctx context.Context, dst string) error {
@@ -119,6 +125,9 @@ func (u *unpacking) run(ctx context.Context, dst string) error {
 	for i := range u.entries {
 		if e := &u.entries[i]; e.Kind == KindLink {
 			if err := root.Symlink(e.Target, e.Path); err != nil {
+				return err
+			}
+			if err := u.stats[i].lstat(filepath.Join(dst, e.Path)); err != nil {
 				return err
 			}
 		}
@@ -179,7 +188,7 @@ func (u *unpacking) batches() []batch {
 			open[dir] = at
 			list = append(list, batch{dir: dir})
 		}
-		list[at].files = append(list[at].files, e)
+		list[at].files = append(list[at].files, i)
 	}
 	return list
 }
@@ -194,11 +203,12 @@ func (u *unpacking) writeBatch(ctx context.Context, root *os.Root, b *batch, buf
 		defer sub.Close()
 		dir = sub
 	}
-	for _, e := range b.files {
+	for _, i := range b.files {
 		if err := context.Cause(ctx); err != nil {
 			return err
 		}
-		if err := u.writeFile(dir, e, buf); err != nil {
+		e := &u.entries[i]
+		if err := u.writeFile(dir, e, &u.stats[i], buf); err != nil {
 			return fmt.Errorf("%s: %w", quotePath(e.Path), err)
 		}
 		u.meter.add(e.Size)
@@ -206,7 +216,7 @@ func (u *unpacking) writeBatch(ctx context.Context, root *os.Root, b *batch, buf
 	return nil
 }
 
-func (u *unpacking) writeFile(dir *os.Root, e *Entry, buf *scratch) error {
+func (u *unpacking) writeFile(dir *os.Root, e *Entry, stat *fileStat, buf *scratch) error {
 	f, err := dir.OpenFile(e.Path[strings.LastIndexByte(e.Path, '/')+1:], os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
@@ -219,6 +229,9 @@ func (u *unpacking) writeFile(dir *os.Root, e *Entry, buf *scratch) error {
 	}
 	if err == nil {
 		err = f.Chmod(fs.FileMode(e.Mode))
+	}
+	if err == nil {
+		*stat, err = (&sourceFile{fd: int(f.Fd()), path: e.Path}).stat()
 	}
 	return errors.Join(err, f.Close())
 }

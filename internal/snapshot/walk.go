@@ -21,6 +21,7 @@ type walker struct {
 	always     *ignoreRules // the caller's own excludes, above every file's rules
 	skip       map[inode]bool
 	cache      *sourceCache
+	copied     bool // it is a working copy: everything in it is listed, whatever it is
 
 	mu      sync.Mutex
 	wake    *sync.Cond
@@ -129,6 +130,11 @@ func (w *walker) readDir(r *dirReader, step walkStep) (findings, error) {
 		return found, fmt.Errorf("read source directory: %w", &os.PathError{Op: "open", Path: abs, Err: err})
 	}
 	defer unix.Close(fd)
+	if w.copied {
+		if step.dir.trait, err = traitsOf(fd); err != nil {
+			return found, fmt.Errorf("read source directory: %w", &os.PathError{Op: "stat", Path: abs, Err: err})
+		}
+	}
 	slices.Sort(names)
 	rules := step.rules
 	if _, ok := slices.BinarySearch(names, w.ignoreName); ok && !w.whole {
@@ -199,6 +205,7 @@ func (p *place) node(name string) (n node, ok bool, err error) {
 	case unix.S_IFREG:
 		n.kind = KindFile
 		n.known, n.digest = same, p.last.digest
+		n.recent = !same && p.last.name == name && p.last.stat == n.stat
 		p.found.totals.Files++
 		p.found.totals.Bytes += n.stat.size
 	case unix.S_IFLNK:
@@ -208,8 +215,12 @@ func (p *place) node(name string) (n node, ok bool, err error) {
 				return n, false, p.failed("readlink", name, err)
 			}
 		}
+		n.known = same || p.last.name == name && p.last.stat == n.stat // its target was read just now
 		p.found.totals.Links++
 	default:
+		if p.copied {
+			return n, true, nil
+		}
 		p.found.special = append(p.found.special, SpecialFile{Path: joinPath(p.rel, name), Kind: specialKind(n.stat.mode)})
 		return n, false, nil
 	}
