@@ -26,7 +26,7 @@ func lostCases() []Case {
 }
 
 func agentRestarted(w *world) {
-	a := w.attempt(`echo one; sleep 0.7; echo two; echo result >outputs/result`)
+	a := w.attempt(`echo one; sleep 4; echo two; echo result >outputs/result`) // logging in takes its time
 	ref := w.begin(a)
 	w.running(ref)
 	w.backend = w.target.New(w)

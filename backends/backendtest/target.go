@@ -73,10 +73,13 @@ func Run(t *testing.T, target Target, without map[string]string) {
 	runCases(t, target, Cases(), without)
 }
 
-// RunSubject runs the cases of one subject, the word before the slash.
+// RunSubject runs the cases of one subject, the word before the slash, or the
+// one case of that name.
 func RunSubject(t *testing.T, target Target, subject string) {
 	t.Helper()
-	cases := slices.DeleteFunc(Cases(), func(c Case) bool { return !strings.HasPrefix(c.Name, subject+"/") })
+	cases := slices.DeleteFunc(Cases(), func(c Case) bool {
+		return c.Name != subject && !strings.HasPrefix(c.Name, subject+"/")
+	})
 	if len(cases) == 0 {
 		t.Fatalf("no case is about %q", subject)
 	}

@@ -8,45 +8,47 @@ import (
 	"github.com/runnerml/runner/internal/testenv"
 )
 
-// noise is what people have in the files that their shells read.
-const noise = "echo Welcome to gpubox; echo You have mail >&2; printf 'no newline'; stty -a; set -x\n"
+// again is what logging in again is about.
+var again = []string{"lost/agent restarted", "lost/cut off"}
 
-// whole is all of the subjects when they are asked for: make conformance. By
-// default each kind of machine has those in which it differs.
-func whole(subjects, full []string) []string {
-	if os.Getenv("RUNNER_CONFORMANCE") == "full" {
-		return append(subjects, full...)
-	}
-	return subjects
+// differs has for each kind of machine, user and login the subjects of the
+// suite in which it differs from the others.
+var differs = map[string][]string{
+	"key":                         {"end"}, // TestProcess has the rest
+	"password":                    again,
+	"keyboard-interactive":        again,
+	"passphrase":                  again,
+	"agent":                       again,
+	"jump hosts":                  append([]string{"outputs"}, again...),
+	"ProxyCommand":                append([]string{"outputs"}, again...),
+	"dash":                        {"bytes"},
+	"fish":                        {"bytes", "script"},
+	"tcsh":                        {"bytes"},
+	"noisy bashrc":                {"logs"},
+	"home on another file system": {"release"},
+	"one session":                 {"logs", "observe"},
+	"no SFTP":                     {"outputs"},
 }
 
-// Machines, users and shells of other kinds.
+// whole says whether all kinds go through all of the suite: make conformance.
+func whole() bool { return os.Getenv("RUNNER_CONFORMANCE") == "full" }
+
+// TestKinds is the suite with machines, users and logins of all kinds: by
+// default the subjects in which each differs.
 func TestKinds(t *testing.T) {
-	for _, c := range []struct {
-		name     string
-		server   testenv.SSHOptions
-		user     testenv.SSHUser
-		subjects []string
-		full     []string // also these, with RUNNER_CONFORMANCE=full
-	}{
-		{name: "one session", server: testenv.SSHOptions{MaxSessions: 1}, subjects: []string{"logs", "observe"}, full: []string{"start", "stop", "outputs"}},
-		{name: "no SFTP", server: testenv.SSHOptions{NoSFTP: true}, subjects: []string{"outputs"}, full: []string{"start", "prepare", "release"}},
-		{name: "dash", user: testenv.SSHUser{Shell: "/bin/dash"}, subjects: []string{"bytes"}, full: []string{"start", "script"}},
-		{
-			name: "fish", user: testenv.SSHUser{Shell: "/usr/bin/fish", Files: map[string]string{".config/fish/config.fish": "echo hello; echo oh >&2\n"}},
-			subjects: []string{"bytes", "script"}, full: []string{"start"},
-		},
-		{
-			name: "tcsh", user: testenv.SSHUser{Shell: "/bin/tcsh", Files: map[string]string{".cshrc": "echo hello\nalias sh false\n"}},
-			subjects: []string{"bytes"}, full: []string{"start", "script"},
-		},
-		{name: "noisy bashrc", user: testenv.SSHUser{Files: map[string]string{".bashrc": noise}}, subjects: []string{"logs"}, full: []string{"start", "outputs"}},
-		{name: "home on another file system", user: testenv.SSHUser{OtherDisk: 512 << 20}, subjects: []string{"release"}, full: []string{"start", "outputs"}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
+	for _, kind := range testenv.SSHKinds() {
+		t.Run(kind.Name, func(t *testing.T) {
 			t.Parallel()
-			m := newMachine(t, c.server, c.user)
-			for _, subject := range whole(c.subjects, c.full) {
+			subjects := differs[kind.Name]
+			if len(subjects) == 0 {
+				t.Fatal("nobody said in which subjects it differs")
+			}
+			m := newMachineOf(t, kind)
+			if whole() {
+				backendtest.Run(t, m.target(t), nil)
+				return
+			}
+			for _, subject := range subjects {
 				backendtest.RunSubject(t, m.target(t), subject)
 			}
 		})

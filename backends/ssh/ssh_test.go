@@ -1,6 +1,7 @@
 package ssh_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -57,6 +58,9 @@ func TestMain(m *testing.M) {
 // login is how a test reaches its machine, and the home of the agent here.
 type login struct {
 	Address, Key, HostKey string
+	// Config is an ssh configuration; the others are secrets, and an agent.
+	Config, KnownHosts, Password, Passphrase, AgentSocket string
+	JumpPassword                                          string
 	// Root there and Home here.
 	Root, Home string
 	// Socket of a Docker engine there, or empty.
@@ -77,10 +81,7 @@ func (l login) open(ctx context.Context) (*backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	h, err := sshhost.Open(ctx, sshhost.Config{
-		Address: l.Address, IdentityFiles: []string{l.Key}, IdentitiesOnly: true, AgentSocket: "none", HostKey: l.HostKey,
-		KnownHosts: []string{}, ConfigFiles: []string{}, Root: l.Root, Patience: 3 * time.Second,
-	})
+	h, err := sshhost.Open(ctx, l.config())
 	if err != nil {
 		return nil, err
 	}
@@ -91,6 +92,28 @@ func (l login) open(ctx context.Context) (*backend, error) {
 		return nil, errors.Join(err, h.Close())
 	}
 	return &backend{Backend: b, host: h}, nil
+}
+
+func (l login) config() sshhost.Config {
+	c := sshhost.Config{
+		Address: l.Address, IdentitiesOnly: l.AgentSocket == "", AgentSocket: cmp.Or(l.AgentSocket, "none"), HostKey: l.HostKey,
+		KnownHosts: []string{l.KnownHosts}, ConfigFiles: []string{l.Config}, Root: l.Root, Patience: 3 * time.Second,
+		Password: func(_ context.Context, who sshhost.Login) (string, error) {
+			password := l.Password
+			if who.Jump {
+				password = l.JumpPassword
+			}
+			if password == "" {
+				return "", sshhost.ErrNoSecret
+			}
+			return password, nil
+		},
+		Passphrase: func(context.Context, string) (string, error) { return l.Passphrase, nil },
+	}
+	if l.Key != "" {
+		c.IdentityFiles = []string{l.Key}
+	}
+	return c
 }
 
 // machine is a user's account on a real SSH server, at the end of a line that
@@ -104,8 +127,13 @@ type machine struct {
 
 func newMachine(t *testing.T, o testenv.SSHOptions, u testenv.SSHUser) *machine {
 	t.Helper()
-	m := &machine{server: testenv.SSHD(t, o)}
-	m.account = m.server.User(u)
+	return newMachineOf(t, testenv.SSHKind{Server: o, User: u})
+}
+
+func newMachineOf(t *testing.T, kind testenv.SSHKind) *machine {
+	t.Helper()
+	box := kind.Open(t)
+	m := &machine{server: box.Server, account: box.Account}
 	m.line = testenv.Cut(t, m.server.Address)
 	home, err := os.MkdirTemp("", "runner home ü")
 	if err != nil {
@@ -117,7 +145,9 @@ func newMachine(t *testing.T, o testenv.SSHOptions, u testenv.SSHUser) *machine 
 		}
 	})
 	m.login = login{
-		Address: m.account.Name + "@" + m.line.Address, Key: m.account.Key, HostKey: m.server.Fingerprint,
+		Address: m.account.Name + "@" + m.line.Address, Key: box.Identity, HostKey: m.server.Fingerprint,
+		Config: box.Config, KnownHosts: box.KnownHosts, AgentSocket: box.AgentSocket,
+		Password: box.Password, Passphrase: box.Passphrase, JumpPassword: box.JumpPassword,
 		Root: filepath.Join(m.account.Home, "our directory ü"), Home: home,
 	}
 	return m

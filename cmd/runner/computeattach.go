@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/mattn/go-isatty"
@@ -30,6 +31,7 @@ type attachFlags struct {
 	address, identity, password, passphrase string
 	jumpPasswords                           []string
 	knownHosts, hostKey, remoteDir, as      string
+	micromamba, micromambaSum               string
 	takeOver, allowSame                     bool
 }
 
@@ -64,6 +66,10 @@ kept sealed.`,
 	flags.StringVar(&f.hostKey, "host-key", "", "`FINGERPRINT` (SHA256:...) that the machine's key must have")
 	flags.StringVar(&f.remoteDir, "remote-dir", "", "`DIR` on the machine for our things (default ~/.runner)")
 	flags.StringVar(&f.as, "as", "", "\"instance\": a compute instance, whose queue can be stopped and started")
+	flags.StringVar(&f.micromamba, "install-micromamba", "",
+		"put a micromamba into --remote-dir, for conda environments there: the project's own release, or `=FILE|URL`")
+	flags.Lookup("install-micromamba").NoOptDefVal = itsRelease
+	flags.StringVar(&f.micromambaSum, "micromamba-sha256", "", "`DIGEST` that the micromamba must have")
 	flags.BoolVar(&f.takeOver, "take-over", false, "take the machine from the installation that has it attached")
 	flags.BoolVar(&f.allowSame, "allow-same-machine", false, "also when it is this computer, or attached already under another name")
 	_ = cmd.MarkFlagFilename("identity") // fails only for unknown flags
@@ -140,10 +146,42 @@ func (f *attachFlags) attachment(cmd *cobra.Command, name string) (*controller.A
 	if err := f.secrets(cmd, a); err != nil {
 		return nil, err
 	}
+	if err := f.tools(cmd, a); err != nil {
+		return nil, err
+	}
 	if remote() == "" {
 		a.Config.AgentSocket = os.Getenv("SSH_AUTH_SOCK")
 	}
 	return a, nil
+}
+
+// itsRelease is what --install-micromamba without a value means.
+const itsRelease = "release"
+
+var sha256Form = regexp.MustCompile(`^[0-9A-Fa-f]{64}$`)
+
+// tools are what attaching brings to the machine.
+func (f *attachFlags) tools(cmd *cobra.Command, a *controller.Attachment) error {
+	if f.micromambaSum != "" && !sha256Form.MatchString(f.micromambaSum) {
+		return server.Wrong("--micromamba-sha256: not a sha256 of 64 hexadecimal digits", cmd.CommandPath(), "")
+	}
+	switch m := f.micromamba; {
+	case m == "" && f.micromambaSum != "":
+		return server.Wrong("--micromamba-sha256 says nothing without --install-micromamba", cmd.CommandPath(), "give both")
+	case m == "":
+		return nil
+	case m == itsRelease:
+		a.Config.Micromamba = &compute.Micromamba{SHA256: f.micromambaSum}
+	case strings.Contains(m, "://"):
+		a.Config.Micromamba = &compute.Micromamba{Source: m, SHA256: f.micromambaSum}
+	default:
+		file, err := absFile(m)
+		if err != nil {
+			return wrongFlag(cmd, "install-micromamba", err)
+		}
+		a.Config.Micromamba = &compute.Micromamba{Source: file, SHA256: f.micromambaSum}
+	}
+	return nil
 }
 
 // absFile is a file that must be there. On a server's computer it is the

@@ -33,6 +33,10 @@ func (c *cli) targetPage(t *controller.TargetInfo, facts *inventory.Inventory) s
 			row(purpose, string(cfg.Secrets[purpose]))
 		}
 	}
+	if cfg := t.Config; cfg != nil && cfg.Micromamba != nil {
+		m := cfg.Micromamba
+		row("micromamba", fmt.Sprintf("%s, installed from %s (sha256 %s)", m.Version, m.Source, m.SHA256))
+	}
 	row("host key", t.HostKey)
 	if facts != nil {
 		for _, one := range machineRows(facts) {

@@ -12,6 +12,14 @@ find_conda() {
 			return
 		fi
 	done
+	# What attaching the machine brought, in the directory that environments are
+	# in: with its packages there, and nothing outside.
+	ours=${prefix%/*/*}/tools
+	if [ -x "$ours/micromamba" ]; then
+		conda=$ours/micromamba
+		export MAMBA_ROOT_PREFIX="$ours/mamba" MAMBA_REGISTER_ENVS=false
+		return
+	fi
 	conda=
 }
 
@@ -34,7 +42,7 @@ main() {
 	step "1/$steps looking for conda"
 	find_conda
 	if [ -z "$conda" ]; then
-		fail "no conda tool found: micromamba, mamba and conda are not there" "install micromamba (one file, no root needed: see mamba.readthedocs.io) or Miniforge on the machine; with docker, name an image that has it (mambaorg/micromamba, condaforge/miniforge3); or use python.pip instead of python.conda"
+		fail "no conda tool found: micromamba, mamba and conda are not there" "install micromamba (one file, no root needed: see mamba.readthedocs.io) or Miniforge on the machine, or attach it with --install-micromamba; with docker, name an image that has it (mambaorg/micromamba, condaforge/miniforge3); or use python.pip instead of python.conda"
 	fi
 	tool_name=$(basename "$conda")
 	tool_version=$(version_word "$("$conda" --version 2>/dev/null </dev/null | head -n 1)")

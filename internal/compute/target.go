@@ -65,6 +65,8 @@ type Config struct {
 	Accepted []string `json:"accepted_host_keys,omitempty"`
 	// RemoteDir is where our things are on it; empty: ~/.runner.
 	RemoteDir string `json:"remote_dir,omitempty"`
+	// Micromamba that attaching put there; nil: none.
+	Micromamba *Micromamba `json:"micromamba,omitempty"`
 	// AgentSocket of the ssh-agent that attaching used; empty: none.
 	AgentSocket string `json:"agent_socket,omitempty"`
 }

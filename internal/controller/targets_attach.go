@@ -72,6 +72,11 @@ func (c *Controller) Attach(ctx context.Context, a Attachment) (_ *TargetInfo, e
 			c.undoClaim(ctx, t, sealed)
 		}
 	}()
+	if m := t.Config.Micromamba; m != nil {
+		if err := c.installMicromamba(ctx, v, t, m); err != nil {
+			return nil, err
+		}
+	}
 	door, err := v.Open(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("make the machine ready: %w", err)
@@ -90,6 +95,17 @@ func (c *Controller) Attach(ctx context.Context, a Attachment) (_ *TargetInfo, e
 	c.begin(next)
 	c.log.Info("a target was attached", "target", t.Name, "kind", t.Kind)
 	return c.Target(ctx, t.Name)
+}
+
+// installMicromamba puts one on the machine, which has a conda tool then.
+func (c *Controller) installMicromamba(ctx context.Context, v *compute.Visit, t *compute.Target, m *compute.Micromamba) (err error) {
+	if err := v.InstallMicromamba(ctx, m, t.Facts.System); err != nil {
+		return err
+	}
+	if t.Facts, err = v.Take(ctx); err != nil {
+		return fmt.Errorf("ask what the machine has: %w", err)
+	}
+	return nil
 }
 
 func (c *Controller) checkAttachment(a Attachment) error {

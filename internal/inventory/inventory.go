@@ -111,7 +111,7 @@ func Take(ctx context.Context, h host.Host, o Options) (*Inventory, error) {
 		func() { a.machine(ctx, platform, inv) },
 		func() { gpu = a.gpus(ctx, true) },
 		func() { inv.Python = a.pythons(ctx, platform.Home) },
-		func() { inv.Conda, inv.UV, inv.Git = a.programs(ctx, platform.Home) },
+		func() { inv.Conda, inv.UV, inv.Git = a.programs(ctx, platform.Home, h.Root()) },
 		func() { inv.Docker = a.docker(ctx, docker) },
 		func() { inv.Clock = a.clock(ctx) },
 	} {

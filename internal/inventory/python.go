@@ -151,7 +151,7 @@ func failure(err error, said string) string {
 }
 
 // programs finds conda's tools, uv and git.
-func (a *asker) programs(ctx context.Context, home string) (conda []Program, uv, git *Program) {
+func (a *asker) programs(ctx context.Context, home, root string) (conda []Program, uv, git *Program) {
 	in := func(dirs ...string) []string {
 		var out []string
 		for _, d := range dirs {
@@ -161,7 +161,8 @@ func (a *asker) programs(ctx context.Context, home string) (conda []Program, uv,
 		}
 		return out
 	}
-	condas := append(in("micromamba/bin", ".local/bin", "bin", "miniforge3/bin", "mambaforge/bin", "miniconda3/bin", "anaconda3/bin"), "/opt/conda/bin")
+	condas := append(in("micromamba/bin", ".local/bin", "bin", "miniforge3/bin", "mambaforge/bin", "miniconda3/bin", "anaconda3/bin"), "/opt/conda/bin",
+		path.Join(root, "tools")) // what attaching brought
 	var wait sync.WaitGroup
 	found := make([]*Program, 5)
 	for i, name := range []string{"micromamba", "mamba", "conda"} {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -58,7 +59,7 @@ func TestPrograms(t *testing.T) {
 		"micromamba": "echo 2.0.5", "conda": "echo 'conda 24.11.1'", "mamba": "printf 'mamba 1.5.8\\nconda 24.3.0\\n'",
 		"uv": "echo 'uv 0.5.14 (9f1ba2b96 2025-01-02)'", "git": "echo 'git version 2.43.0'; exit 0",
 	})
-	conda, uv, git := newAsker(newBox(t, t.TempDir()), 0).programs(t.Context(), "")
+	conda, uv, git := newAsker(newBox(t, t.TempDir()), 0).programs(t.Context(), "", "")
 	var got []string
 	for _, p := range append(conda, *uv, *git) {
 		got = append(got, p.Name+" "+p.Version+p.Error)
@@ -67,8 +68,18 @@ func TestPrograms(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+	brought := t.TempDir()
+	tool := filepath.Join(brought, "tools", "micromamba")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(tool), 0o755), os.WriteFile(tool, []byte("#!/bin/sh\necho 2.1.0\n"), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	fakeTools(t, map[string]string{})
+	conda, _, _ = newAsker(newBox(t, t.TempDir()), 0).programs(t.Context(), "", brought)
+	if len(conda) != 1 || conda[0].Path != tool || conda[0].Version != "2.1.0" {
+		t.Errorf("what attaching brought: %+v", conda)
+	}
 	fakeTools(t, map[string]string{"uv": "echo broken >&2; exit 3"})
-	if _, uv, _ := newAsker(newBox(t, t.TempDir()), 0).programs(t.Context(), ""); uv == nil || uv.Error != "broken" {
+	if _, uv, _ := newAsker(newBox(t, t.TempDir()), 0).programs(t.Context(), "", ""); uv == nil || uv.Error != "broken" {
 		t.Errorf("a broken uv: %+v", uv)
 	}
 }

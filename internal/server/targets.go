@@ -138,6 +138,10 @@ func isTarget(err error, p *Problem) bool {
 			return true
 		}
 	}
+	if is[*compute.MicromambaError](err) {
+		p.Code = Invalid
+		return true
+	}
 	if e, ok := errors.AsType[*compute.ClaimedError](err); ok {
 		p.Code, p.Hint = Conflict, "if it is yours to take: runner compute attach ... --take-over"
 		if e.Ours {

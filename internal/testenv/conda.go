@@ -31,6 +31,37 @@ type CondaTool struct {
 	Channel string
 	// PythonVersion is the version of the channel's only python, such as 3.11.2.
 	PythonVersion string
+
+	dir, venv string
+}
+
+// For is a copy of the tool and its channel that the user of an account can use. It goes with the account.
+func (c CondaTool) For(t testing.TB, account SSHAccount) CondaTool {
+	t.Helper()
+	own := filepath.Join(filepath.Dir(account.Home), "conda")
+	c, err := c.copyTo(t.Context(), own)
+	if err != nil {
+		t.Fatalf("testenv: conda: %v", err)
+	}
+	return c
+}
+
+func (c CondaTool) copyTo(ctx context.Context, own string) (CondaTool, error) {
+	if err := os.Mkdir(own, 0o755); err != nil {
+		return c, err
+	}
+	for from, to := range map[string]string{c.venv: "venv", filepath.Join(c.dir, "channel"): "channel"} {
+		to = filepath.Join(own, to)
+		// Links where they can be: nobody but root may write to the files.
+		if _, err := output(exec.CommandContext(ctx, "cp", "-al", from, to)); err != nil {
+			if _, err := output(exec.CommandContext(ctx, "cp", "-a", from, to)); err != nil {
+				return c, err
+			}
+		}
+	}
+	c.BinDir, c.Channel = filepath.Join(own, "bin"), "file://"+filepath.Join(own, "channel")
+	tool := "#!" + filepath.Join(own, "venv/bin/python") + " -Es\n" + micromambaScript
+	return c, errors.Join(os.Mkdir(c.BinDir, 0o755), os.WriteFile(filepath.Join(c.BinDir, "micromamba"), []byte(tool), 0o755))
 }
 
 // Conda gives the conda-like tool and its channel, made once and cached.
@@ -62,6 +93,8 @@ func startConda(ctx context.Context) (CondaTool, error) {
 		BinDir:        filepath.Join(dir, "bin"),
 		Channel:       "file://" + filepath.Join(dir, "channel"),
 		PythonVersion: string(version),
+		dir:           dir,
+		venv:          venv,
 	}, err
 }
 
