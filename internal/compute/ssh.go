@@ -1,13 +1,16 @@
 package compute
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/runnerml/runner/internal/host/sshhost"
 )
@@ -34,12 +37,37 @@ func DialSSH(ctx context.Context, t *Target, secrets Secrets, ahead []string, lo
 	if unknown != nil {
 		return nil, unknown
 	}
+	if why := unusable(err); why != "" {
+		return nil, &NotWritableError{Path: cmp.Or(t.Config.RemoteDir, "~/.runner"), Why: why}
+	}
 	reach := reachError(t, err)
 	if need := wanted.first(); need != nil && !reach.Temporary {
 		need.Why, need.Advice = reach.Error(), need.advice()
 		return nil, need
 	}
 	return nil, reach
+}
+
+// unusable says why we cannot keep anything on a machine that let us in.
+func unusable(err error) string {
+	switch {
+	case isLogin(err):
+		return ""
+	case errors.Is(err, fs.ErrPermission):
+		return "we may not write there"
+	case errors.Is(err, syscall.ENOSPC):
+		return "no space is left on its disk"
+	case errors.Is(err, syscall.EROFS):
+		return "its file system is read-only"
+	}
+	return ""
+}
+
+// isLogin tells what went wrong before we were in.
+func isLogin(err error) bool {
+	_, key := errors.AsType[*sshhost.KeyFileError](err)
+	_, auth := errors.AsType[*sshhost.AuthError](err)
+	return key || auth || errors.Is(err, sshhost.ErrUnreachable)
 }
 
 type sshConnection struct{ *sshhost.Host }
@@ -98,6 +126,8 @@ func reachError(t *Target, err error) *ReachError {
 		switch {
 		case strings.Contains(err.Error(), "passphrase"):
 			r.Advice = "give its passphrase with --passphrase env:NAME, file:PATH or secret:NAME"
+		case errors.Is(err, sshhost.ErrKeyMode):
+			r.Advice = "chmod 600 " + file.Path
 		case errors.Is(err, os.ErrNotExist):
 			r.Advice = "name the private key's file with --identity"
 		}

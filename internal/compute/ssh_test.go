@@ -116,7 +116,7 @@ func TestBadInput(t *testing.T) {
 		},
 		{
 			name: "key that others can read", who: plain, config: Config{Identity: copyOf(t, plain.Key, 0o644)},
-			want: "private key {KEY}: its permissions are too open, others can read it: chmod 600 it",
+			want: "private key {KEY}: its permissions are too open, others can read it (mode 0644)", hint: "chmod 600 {KEY}",
 		},
 		{name: "no such key", who: plain, config: Config{Identity: "/nowhere/key"}, want: "private key {KEY}: open {KEY}: no such file or directory", hint: "name the private key's file with --identity"},
 		{
@@ -134,15 +134,15 @@ func TestBadInput(t *testing.T) {
 		},
 		{
 			name: "nobody listens", who: plain, config: Config{Address: "x@127.0.0.1:1", Identity: plain.Key},
-			want: "127.0.0.1:1 cannot be reached: dial tcp 127.0.0.1:1: connect: connection refused",
+			want: "127.0.0.1:1 cannot be reached: connection refused: nothing listens there",
 			hint: "check the address, that the machine is up, and its firewall", temporary: true,
 		},
 		{
 			name: "no such host", who: plain, config: Config{Address: "x@no-such-host.invalid", Identity: plain.Key},
-			want: "no-such-host.invalid:22 cannot be reached: dial tcp: lookup no-such-host.invalid", hint: "check the address, that the machine is up, and its firewall", temporary: true,
+			want: "no-such-host.invalid:22 cannot be reached: there is no host of this name: ", hint: "check the address, that the machine is up, and its firewall", temporary: true,
 		},
 		{name: "no address", who: plain, config: Config{Address: "x@"}, want: `address "x@": not an address of the form [USER@]HOST[:PORT]`},
-		{name: "home not writable", who: readOnly, config: Config{Identity: readOnly.Key}, want: "make the root directory"},
+		{name: "home not writable", who: readOnly, config: Config{Identity: readOnly.Key}, want: "nothing can be kept in ~/.runner on the machine: we may not write there", hint: "name another directory with --remote-dir"},
 		{
 			name: "no room", who: full, config: Config{Identity: full.Key},
 			want: "nothing can be kept in {HOME}/.runner on the machine: only ", hint: "name another directory with --remote-dir",

@@ -60,7 +60,7 @@ func (c *Controller) Attach(ctx context.Context, a Attachment) (_ *TargetInfo, e
 		return nil, err
 	}
 	if t.Facts, err = v.Take(ctx); err != nil {
-		return nil, fmt.Errorf("ask what the machine has: %w", err)
+		return nil, err
 	}
 	made, err := v.Claim(ctx, a.TakeOver)
 	if err != nil {
@@ -103,7 +103,7 @@ func (c *Controller) installMicromamba(ctx context.Context, v *compute.Visit, t 
 		return err
 	}
 	if t.Facts, err = v.Take(ctx); err != nil {
-		return fmt.Errorf("ask what the machine has: %w", err)
+		return err
 	}
 	return nil
 }

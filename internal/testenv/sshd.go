@@ -22,6 +22,7 @@ type SSHOptions struct {
 	NoForwarding bool // nothing may be dialled through it
 	// KeyboardInteractive: it takes passwords that way alone, by PAM.
 	KeyboardInteractive bool
+	NoPython            bool     // who logs in finds no Python
 	Config              []string // more lines of sshd_config
 }
 
@@ -32,8 +33,9 @@ type SSHServer struct {
 	Fingerprint string // of its Ed25519 key, "SHA256:..."
 	Dir         string // its configuration, keys and log
 
-	t   testing.TB
-	pid int
+	t        testing.TB
+	pid      int
+	noPython bool
 }
 
 // sshdProgram is started by this name: sshd starts itself again for each connection.
@@ -79,7 +81,7 @@ func startSSHD(ctx context.Context, t testing.TB, o SSHOptions) (*SSHServer, err
 	if err := listener.Close(); err != nil {
 		return nil, err
 	}
-	s := &SSHServer{Address: address, Dir: dir, KnownHosts: filepath.Join(dir, "known_hosts"), t: t}
+	s := &SSHServer{Address: address, Dir: dir, KnownHosts: filepath.Join(dir, "known_hosts"), t: t, noPython: o.NoPython}
 	if err := errors.Join(s.MakeHostKeys(ctx), s.configure(o), s.start(ctx)); err != nil {
 		return nil, err
 	}
@@ -184,6 +186,10 @@ func (s *SSHServer) start(ctx context.Context) error {
 		return err
 	}
 	cmd := exec.Command(sshdProgram, "-D", "-e", "-f", s.config())
+	if s.noPython { // its mounts are its own
+		cmd = exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-ec", withoutPython,
+			filepath.Join(s.Dir, "over"), sshdProgram, "-D", "-e", "-f", s.config())
+	}
 	if s.pid, err = daemon(ctx, cmd, filepath.Join(s.Dir, "log"), s.answers); err != nil {
 		return err
 	}
@@ -191,6 +197,15 @@ func (s *SSHServer) start(ctx context.Context) error {
 	line := fmt.Sprintf("%d %s %d %s\n", s.pid, startTicks(s.pid), owner, startTicks(owner))
 	return writeWhole(filepath.Join(ledger, strconv.Itoa(s.pid)), []byte(line), 0o600)
 }
+
+// withoutPython removes Python from a layer over the directories with programs, and becomes the command.
+const withoutPython = `mkdir -p "$0"; mount -t tmpfs tmpfs "$0"
+for dir in /usr/local/bin /usr/bin; do
+	mkdir -p "$0$dir/up" "$0$dir/work"
+	mount -t overlay overlay -o "lowerdir=$dir,upperdir=$0$dir/up,workdir=$0$dir/work" "$dir"
+	rm -f "$dir"/python*
+done
+exec "$@"`
 
 // answers says whether a connection gets the server's greeting.
 func (s *SSHServer) answers(ctx context.Context) bool {

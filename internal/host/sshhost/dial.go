@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -138,8 +139,21 @@ func (d *dialer) connect(ctx context.Context, h hop, before []*ssh.Client) (net.
 	if ctx.Err() != nil && !errors.Is(context.Cause(ctx), errSilent) {
 		return nil, fmt.Errorf("connect to %s: %w", h.address(), context.Cause(ctx))
 	}
-	return nil, &UnreachableError{Address: h.address(), Err: err}
+	return nil, &UnreachableError{Address: h.address(), Err: plainly(err)}
 }
+
+// plainly says why nobody answers in words for people.
+func plainly(err error) error {
+	if e, ok := errors.AsType[*net.DNSError](err); ok && e.IsNotFound {
+		return fmt.Errorf("there is no host of this name: %w", errNoName)
+	}
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("%w: nothing listens there", syscall.ECONNREFUSED)
+	}
+	return err
+}
+
+var errNoName = errors.New("it is no name of the ssh configuration, and no name server knows it")
 
 // wire is a stream that remembers that it broke, before anybody above it can
 // take the end of the stream for the end of something good.

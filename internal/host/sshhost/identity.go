@@ -18,10 +18,12 @@ import (
 )
 
 var (
-	errOpenKey       = errors.New("its permissions are too open, others can read it: chmod 600 it")
 	errNoPassphrase  = errors.New("it is encrypted and no passphrase was given")
 	errBadPassphrase = errors.New("the passphrase does not open it")
 )
+
+// ErrKeyMode is a private key that others can read.
+var ErrKeyMode = errors.New("its permissions are too open, others can read it")
 
 // keyring keeps what was opened and accepted, so that a connection that is
 // made again asks nobody again.
@@ -120,6 +122,9 @@ func (l *login) agentKeys(ctx context.Context) (keys []identity, done func()) {
 		l.note(fmt.Sprintf("agent (no keys: %v)", err))
 		return nil, nothing
 	}
+	if len(signers) == 0 {
+		l.note("agent (it has no keys)")
+	}
 	for _, s := range signers {
 		keys = append(keys, identity{name: "agent key", signer: s})
 	}
@@ -150,7 +155,7 @@ func (l *login) fromFile(ctx context.Context, file string, agents []identity) (i
 		return identity{}, err
 	}
 	if info.Mode().Perm()&0o077 != 0 {
-		return identity{}, errOpenKey
+		return identity{}, fmt.Errorf("%w (mode %04o)", ErrKeyMode, info.Mode().Perm())
 	}
 	signer, err := ssh.ParsePrivateKey(data)
 	var locked *ssh.PassphraseMissingError

@@ -207,7 +207,7 @@ func TestRefused(t *testing.T) {
 			}
 			c.IdentityFiles = []string{filepath.Join(t.TempDir(), "id")}
 			write(t, c.IdentityFiles[0], string(data), 0o644)
-		}, isA[*sshhost.KeyFileError], []string{"chmod 600"}},
+		}, isA[*sshhost.KeyFileError], []string{"others can read it (mode 0644)"}},
 		{
 			"no key file", plain, func(_ *testing.T, c *sshhost.Config) { c.IdentityFiles = []string{"/no/such/key"} },
 			isA[*sshhost.KeyFileError],

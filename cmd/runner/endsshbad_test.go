@@ -1,0 +1,190 @@
+package main
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/runnerml/runner/internal/testenv"
+)
+
+// What goes wrong when attaching, each with its own words: what is said is
+// given whole.
+func TestEndSSHBadInput(t *testing.T) {
+	t.Parallel()
+	server := testenv.SSHD(t, testenv.SSHOptions{})
+	good := server.User(testenv.SSHUser{Password: "open sesame"})
+	locked := server.User(testenv.SSHUser{Passphrase: "swordfish"})
+	readOnly := server.User(testenv.SSHUser{ReadOnly: true})
+	full := server.User(testenv.SSHUser{OtherDisk: 8 << 20})
+	home := t.TempDir()
+	c := testenv.Runner(t, "HOME="+home, "SSH_AUTH_SOCK=", "WRONG=let me in")
+	write(t, filepath.Join(home, ".ssh", "known_hosts"), read(t, server.KnownHosts))
+	web := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(web.Close)
+	page := web.Listener.Addr().String()
+
+	open := write(t, filepath.Join(home, "open"), read(t, good.Key))
+	if err := os.Chmod(open, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := strings.Cut(server.Address, ":")
+	changed := write(t, filepath.Join(home, "changed"), "[127.0.0.1]:"+port+" ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl\n")
+	empty := write(t, filepath.Join(home, "empty"), "")
+	agent := filepath.Join(home, "agent")
+	ssh := exec.Command("ssh-agent", "-D", "-a", agent)
+	if err := ssh.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = ssh.Process.Kill(); _ = ssh.Wait() })
+	soon(t, "the ssh-agent is there", func() bool { _, err := os.Stat(agent); return err == nil })
+	c.Run(append([]string{"compute", "attach", "ssh", "used", "--address", good.Name + "@" + server.Address, "--identity", good.Key}, "--allow-same-machine")...)
+
+	at := func(a testenv.SSHAccount) string { return a.Name + "@" + server.Address }
+	for _, b := range []struct {
+		name string
+		args []string
+		env  []string
+		code int
+		want []string
+	}{
+		{"wrong password", []string{"x", "--address", at(good), "--password", "env:WRONG"}, nil, 3, []string{
+			"error: {ADDRESS} does not let {GOOD} in (tried password)",
+			"hint: try ssh {GOOD}@{ADDRESS} yourself; give a key with --identity, or a password with --password",
+		}},
+		{"no password", []string{"x", "--address", at(good)}, nil, 3, []string{
+			"error: {ADDRESS} does not let {GOOD} in (there was no key, agent or password to try: give an identity file or a password): it takes a password, and none was given",
+			"hint: give a key with --identity, or the password with --password env:NAME, file:PATH or secret:NAME; on a terminal you are asked",
+		}},
+		{"key not accepted", []string{"x", "--address", at(good), "--identity", readOnly.Key}, nil, 3, []string{
+			"error: {ADDRESS} does not let {GOOD} in (tried key {READONLY} ({SHA256})): it takes a password, and none was given",
+			"hint: give a key with --identity, or the password with --password env:NAME, file:PATH or secret:NAME; on a terminal you are asked",
+		}},
+		{"agent without keys", []string{"x", "--address", at(good)}, []string{"SSH_AUTH_SOCK=" + agent}, 3, []string{
+			"error: {ADDRESS} does not let {GOOD} in (tried agent (it has no keys)): it takes a password, and none was given",
+			"hint: give a key with --identity, or the password with --password env:NAME, file:PATH or secret:NAME; on a terminal you are asked",
+		}},
+		{"no passphrase", []string{"x", "--address", at(locked), "--identity", locked.Key}, nil, 3, []string{
+			"error: private key {LOCKED}: it is encrypted and no passphrase was given",
+			"hint: give its passphrase with --passphrase env:NAME, file:PATH or secret:NAME; on a terminal you are asked",
+		}},
+		{"wrong passphrase", []string{"x", "--address", at(locked), "--identity", locked.Key, "--passphrase", "env:WRONG"}, nil, 3, []string{
+			"error: private key {LOCKED}: the passphrase does not open it",
+			"hint: give its passphrase with --passphrase env:NAME, file:PATH or secret:NAME",
+		}},
+		{"key with wrong mode", []string{"x", "--address", at(good), "--identity", open}, nil, 3, []string{
+			"error: private key {HOME}/open: its permissions are too open, others can read it (mode 0644)",
+			"hint: chmod 600 {HOME}/open",
+		}},
+		{"no such key", []string{"x", "--address", at(good), "--identity", "/nowhere/key"}, nil, 2, []string{
+			"error: --identity: stat /nowhere/key: no such file or directory: runner compute attach ssh",
+		}},
+		{"unknown host", []string{"x", "--address", at(good), "--identity", good.Key, "--known-hosts", empty}, nil, 3, []string{
+			"error: the host key of [127.0.0.1]:{PORT} is not known: ssh-ed25519 {FINGERPRINT}",
+			"hint: compare it with the one that the machine's owner tells, then give --host-key {FINGERPRINT}",
+		}},
+		{"changed host key", []string{"x", "--address", at(good), "--identity", good.Key, "--known-hosts", changed}, nil, 3, []string{
+			"error: the key of [127.0.0.1]:{PORT} HAS CHANGED: it shows ssh-ed25519 {FINGERPRINT}, known is {SHA256} ({HOME}/changed:1); somebody may be listening, or the machine was made anew: ask its owner, then remove the old key",
+			"hint: when the machine was made anew, take the old key out of the file named above, or attach it again with --host-key {FINGERPRINT}",
+		}},
+		{"address that does not resolve", []string{"x", "--address", "me@no-such-host.invalid"}, nil, 3, []string{
+			"error: no-such-host.invalid:22 cannot be reached: there is no host of this name: it is no name of the ssh configuration, and no name server knows it",
+			"hint: check the address, that the machine is up, and its firewall",
+		}},
+		{"alias that is not there", []string{"gpubxo"}, nil, 3, []string{
+			"error: gpubxo:22 cannot be reached: there is no host of this name: it is no name of the ssh configuration, and no name server knows it",
+			"hint: check the address, that the machine is up, and its firewall",
+		}},
+		{"refused port", []string{"x", "--address", "me@127.0.0.1:1"}, nil, 3, []string{
+			"error: 127.0.0.1:1 cannot be reached: connection refused: nothing listens there",
+			"hint: check the address, that the machine is up, and its firewall",
+		}},
+		{"not an SSH server", []string{"x", "--address", "me@" + page}, nil, 3, []string{
+			"error: " + page + ` cannot be reached: what listens there is no SSH server; it says "HTTP/1.1 400 Bad Request"`,
+			"hint: check the address, that the machine is up, and its firewall",
+		}},
+		{"not an address", []string{"x", "--address", "me@"}, nil, 3, []string{
+			`error: address "me@": not an address of the form [USER@]HOST[:PORT]`,
+		}},
+		{"home not writable", []string{"x", "--address", at(readOnly), "--identity", readOnly.Key, "--allow-same-machine"}, nil, 3, []string{
+			"error: nothing can be kept in ~/.runner on the machine: we may not write there",
+			"hint: name another directory with --remote-dir",
+		}},
+		{"no disk space there", []string{"x", "--address", at(full), "--identity", full.Key, "--allow-same-machine"}, nil, 3, []string{
+			"error: nothing can be kept in {FULL}/.runner on the machine: only 8 MiB are free on its disk",
+			"hint: name another directory with --remote-dir",
+		}},
+		{"name that is taken", []string{"used", "--address", "elsewhere"}, nil, 2, []string{
+			`error: a compute target named "used" is attached already`,
+		}},
+		{"machine that is attached", []string{"x", "--address", good.Name + "@localhost:" + port, "--identity", good.Key, "--host-key", server.Fingerprint}, nil, 2, []string{
+			`error: this machine is attached already, as "used"`,
+			"hint: use that name, or detach it first: runner compute detach used",
+		}},
+	} {
+		t.Run(b.name, func(t *testing.T) {
+			s := say(t, c, b.env, append([]string{"compute", "attach", "ssh"}, b.args...)...)
+			want := strings.NewReplacer("{ADDRESS}", server.Address, "{PORT}", port, "{GOOD}", good.Name, "{HOME}", home, "{FINGERPRINT}", server.Fingerprint,
+				"{READONLY}", readOnly.Key, "{LOCKED}", locked.Key, "{FULL}", full.Home).Replace(strings.Join(b.want, "\n") + "\n")
+			got := s.err
+			if strings.Contains(want, "{SHA256}") {
+				got = fingerprint.ReplaceAllStringFunc(got, func(f string) string {
+					if f == server.Fingerprint {
+						return f
+					}
+					return "{SHA256}"
+				})
+			}
+			if got != want || s.code != b.code || s.out != "" {
+				t.Errorf("exit code %d, not %d; it said\n%snot\n%s", s.code, b.code, got, want)
+			}
+		})
+	}
+	for _, a := range []testenv.SSHAccount{full, readOnly, locked} {
+		if left, err := os.ReadDir(filepath.Join(a.Home, ".runner")); err == nil {
+			t.Errorf("left at %s: %v", a.Name, left)
+		}
+	}
+}
+
+var fingerprint = regexp.MustCompile(`SHA256:[A-Za-z0-9+/]{43}`)
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+// A machine without Python takes what needs none, and says what is missing.
+func TestEndSSHNoPython(t *testing.T) {
+	t.Parallel()
+	b := newSSHBox(t, testenv.SSHKind{Server: testenv.SSHOptions{NoPython: true}})
+	b.attach(t)
+	wantLines(t, b.cli.Run("compute", "show", "box"), "  Python +none")
+	dir := t.TempDir()
+	for _, c := range []struct {
+		name, script, spec string
+		code               int
+		lines              []string
+	}{
+		{"shell script", "a.sh", "", 0, nil},
+		{"Python script", "a.py", "", 4, []string{".* failed after .*: the environment could not be made: python3: no such program in PATH .*"}},
+		{"venv", "a.py", "environment: {python: {pip: [runner-words]}}\n", 4, []string{".* failed after .*: the environment could not be made: no python3 found", "hint: install Python 3, or uv .*"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			write(t, filepath.Join(dir, c.script), "echo 1\n")
+			spec := write(t, filepath.Join(dir, "job.yaml"), "script: "+c.script+"\ncompute_target: box\n"+c.spec)
+			s := say(t, b.cli, nil, "submit", spec)
+			s.want(t, c.code, c.lines...)
+		})
+	}
+	b.detach(t)
+}
