@@ -124,7 +124,7 @@ func oddFileNames(w *world) {
 // below lists the paths that begin with prefix.
 func below(w *world, home *artifact.Directory, prefix string) []string {
 	w.Helper()
-	list, err := home.List()
+	list, err := home.List(w.Context())
 	w.must(err)
 	var names []string
 	for _, f := range list {

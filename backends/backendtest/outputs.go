@@ -56,7 +56,7 @@ func bigFile(w *world) {
 	}
 	ref, o := w.carryOut(w.attempt("head -c " + strconv.Itoa(blocks<<20) + " /dev/urandom >outputs/big; sha256sum outputs/big | cut -c 1-64"))
 	w.expect(o, run.OutcomeCompleted, 0, "")
-	f, err := w.collect(ref).Open("outputs/big")
+	f, err := w.collect(ref).Open(w.Context(), "outputs/big")
 	w.must(err)
 	defer func() { _ = f.Close() }()
 	sum := sha256.New()
@@ -70,7 +70,7 @@ func bigFile(w *world) {
 // listing gives what came home in one line each.
 func (w *world) listing(home *artifact.Directory) []string {
 	w.Helper()
-	list, err := home.List()
+	list, err := home.List(w.Context())
 	w.must(err)
 	var lines []string
 	for _, f := range list {

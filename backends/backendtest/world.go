@@ -229,7 +229,7 @@ func (w *world) home(ref backends.Ref) *artifact.Directory {
 // content of a collected file.
 func (w *world) content(home *artifact.Directory, name string) string {
 	w.Helper()
-	f, err := home.Open(name)
+	f, err := home.Open(w.Context(), name)
 	w.must(err)
 	defer func() { _ = f.Close() }()
 	data, err := io.ReadAll(f)

@@ -126,13 +126,13 @@ func (c *computer) collect(ref backends.Ref) map[string]string {
 	if err := c.Collect(c.Context(), ref, home); err != nil {
 		c.Fatal(err)
 	}
-	list, err := home.List()
+	list, err := home.List(c.Context())
 	if err != nil {
 		c.Fatal(err)
 	}
 	all := map[string]string{}
 	for _, f := range list {
-		r, err := home.Open(f.Path)
+		r, err := home.Open(c.Context(), f.Path)
 		if err != nil {
 			c.Fatal(err)
 		}

@@ -289,7 +289,7 @@ func TestCutWhileCollectingOneFile(t *testing.T) {
 	}()
 	c.line.ResetAfter(8 << 20)
 	if err := c.b.Collect(ctx, ref, home); err != nil {
-		if list, err := home.List(); err != nil || len(list) > 1 {
+		if list, err := home.List(t.Context()); err != nil || len(list) > 1 {
 			t.Errorf("half of it is visible: %v, %v", list, err)
 		}
 	} else {

@@ -8,33 +8,37 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"strings"
 	"sync"
 )
 
-// Directory keeps the files of one attempt in a directory on this computer,
-// below its "outputs" and "logs". Whatever else lies beside those two is not
-// looked at. Every path goes through an os.Root, so that no symbolic link that
+// Directory is the Folder of one attempt in a directory on this computer, below
+// its "outputs" and "logs" (or of a run, below its "checkpoint"). Whatever else
+// lies beside those is not looked at. Every path goes through an os.Root, so that no symbolic link that
 // a script left can make us read or write outside it.
 type Directory struct {
 	path string
+	// tops are its directories.
+	tops []string
 	// mu lets one at a time replace a name.
 	mu sync.Mutex
 
 	room room
 	// touched are directories that have a new entry, since the last Settle.
 	touched map[string]bool
+	memory  memory
 }
 
 var (
-	_ Sink    = (*Directory)(nil)
+	_ Folder  = (*Directory)(nil)
 	_ Adopter = (*Directory)(nil)
 	_ Resumer = (*Directory)(nil)
 )
 
 // OpenDirectory gives the directory at path. It need not be there yet: it is
 // made when the first file is stored.
-func OpenDirectory(path string) *Directory { return &Directory{path: path} }
+func OpenDirectory(path string) *Directory { return &Directory{path: path, tops: ofAttempts()} }
+
+func (d *Directory) check(name string) error { return checkName(name, d.tops...) }
 
 // Path of the directory.
 func (d *Directory) Path() string { return d.path }
@@ -53,7 +57,7 @@ func (d *Directory) root() (*os.Root, error) {
 
 // Mkdir stores an empty directory. One that is there already is fine.
 func (d *Directory) Mkdir(_ context.Context, name string) error {
-	if err := CheckName(name); err != nil {
+	if err := d.check(name); err != nil {
 		return err
 	}
 	root, err := d.root()
@@ -73,6 +77,9 @@ func (d *Directory) Mkdir(_ context.Context, name string) error {
 // Link stores a symbolic link, as it is: it is never followed. One that leads
 // out of outputs/ and logs/ is a *LinkError.
 func (d *Directory) Link(_ context.Context, name, target string) error {
+	if err := d.check(name); err != nil {
+		return err
+	}
 	if LeadsOut(name, target) {
 		return &LinkError{Name: name, Target: target}
 	}
@@ -109,7 +116,7 @@ func (d *Directory) Adopt(ctx context.Context, name, path string) error {
 // move renames path to name. Never by way of a temporary name of ours: what a
 // crash leaves must still be under path, where the next Adopt looks for it.
 func (d *Directory) move(name, path string) error {
-	if err := CheckName(name); err != nil {
+	if err := d.check(name); err != nil {
 		return err
 	}
 	if _, err := os.Lstat(path); err != nil {
@@ -133,7 +140,7 @@ func (d *Directory) move(name, path string) error {
 
 // store lets create make name under a temporary name and moves it into its place.
 func (d *Directory) store(name string, create func(root *os.Root, temporary string) error) error {
-	if err := CheckName(name); err != nil {
+	if err := d.check(name); err != nil {
 		return err
 	}
 	root, err := d.root()
@@ -203,37 +210,4 @@ func checkParents(root *os.Root, name string) error {
 		}
 	}
 	return nil
-}
-
-// CheckName refuses every name that is not a plain relative path below
-// outputs/ or logs/ (or one of the two).
-func CheckName(name string) error {
-	first, _, _ := strings.Cut(name, "/")
-	if (first != "outputs" && first != "logs") || !filepath.IsLocal(name) || path.Clean(name) != name || strings.ContainsRune(name, 0) {
-		return &NameError{Name: name}
-	}
-	return nil
-}
-
-// LeadsOut reports whether a symbolic link called name with that target leads
-// out of outputs/ and logs/.
-func LeadsOut(name, target string) bool {
-	if target == "" || strings.HasPrefix(target, "/") {
-		return true
-	}
-	// Walked part by part: path.Join would drop "x/.." where x is a link.
-	at := strings.Split(path.Dir(name), "/")
-	for part := range strings.SplitSeq(target, "/") {
-		switch part {
-		case "", ".":
-		case "..":
-			if len(at) == 0 || at[0] == "." {
-				return true
-			}
-			at = at[:len(at)-1]
-		default:
-			at = append(at, part)
-		}
-	}
-	return len(at) == 0 || (at[0] != "outputs" && at[0] != "logs")
 }

@@ -18,7 +18,7 @@ import (
 
 func read(t *testing.T, d *Directory, name string) string {
 	t.Helper()
-	f, err := d.Open(name)
+	f, err := d.Open(t.Context(), name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +33,7 @@ func read(t *testing.T, d *Directory, name string) string {
 // names lists "path", "path/" for an empty directory, "path -> target" for a link.
 func names(t *testing.T, d *Directory) []string {
 	t.Helper()
-	files, err := d.List()
+	files, err := d.List(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,14 +90,14 @@ func TestPut(t *testing.T) {
 	}
 	odd := "outputs/ü \"quoted\"\nline/-rf"
 	for _, step := range []error{
-		d.Put(ctx, "outputs/a/model.bin", 0o640, 3, strings.NewReader("one")),
-		d.Put(ctx, "outputs/a/model.bin", 0o755, -1, strings.NewReader("two")),
-		d.Put(ctx, odd, 0, 3, strings.NewReader("odd")),
+		d.Put(ctx, File{Path: "outputs/a/model.bin", Mode: 0o640, Size: 3}, strings.NewReader("one")),
+		d.Put(ctx, File{Path: "outputs/a/model.bin", Mode: 0o755, Size: -1}, strings.NewReader("two")),
+		d.Put(ctx, File{Path: odd, Mode: 0, Size: 3}, strings.NewReader("odd")),
 		d.Mkdir(ctx, "outputs/empty"),
 		d.Mkdir(ctx, "outputs/empty"),
 		d.Link(ctx, "outputs/latest", "a/model.bin"),
-		d.Put(ctx, "outputs/was-dir/x", 0o600, 1, strings.NewReader("x")),
-		d.Put(ctx, "outputs/was-dir", 0o600, 1, strings.NewReader("y")),
+		d.Put(ctx, File{Path: "outputs/was-dir/x", Mode: 0o600, Size: 1}, strings.NewReader("x")),
+		d.Put(ctx, File{Path: "outputs/was-dir", Mode: 0o600, Size: 1}, strings.NewReader("y")),
 	} {
 		if step != nil {
 			t.Fatal(step)
@@ -133,10 +133,10 @@ func TestPutCutHalfway(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := OpenDirectory(t.TempDir())
-			if err := d.Put(t.Context(), "outputs/f", 0o600, -1, strings.NewReader("whole")); err != nil {
+			if err := d.Put(t.Context(), File{Path: "outputs/f", Mode: 0o600, Size: -1}, strings.NewReader("whole")); err != nil {
 				t.Fatal(err)
 			}
-			if err := d.Put(t.Context(), "outputs/f", 0o600, c.size, c.r); !errors.Is(err, c.want) {
+			if err := d.Put(t.Context(), File{Path: "outputs/f", Mode: 0o600, Size: c.size}, c.r); !errors.Is(err, c.want) {
 				t.Errorf("error %v, want %v", err, c.want)
 			}
 			if got := read(t, d, "outputs/f"); got != "whole" {
@@ -165,10 +165,10 @@ func TestNames(t *testing.T) {
 		"", ".", "..", "/", "/etc/passwd", "other/file", "outputs/../x", "outputs//x", "outputs/./x", "outputs/", "../outputs/x", "outputs/a\x00b", "Outputs/x",
 	} {
 		var bad *NameError
-		if err := d.Put(t.Context(), name, 0o600, 0, strings.NewReader("")); !errors.As(err, &bad) {
+		if err := d.Put(t.Context(), File{Path: name, Mode: 0o600, Size: 0}, strings.NewReader("")); !errors.As(err, &bad) {
 			t.Errorf("Put(%q): %v", name, err)
 		}
-		if _, err := d.Open(name); !errors.As(err, &bad) {
+		if _, err := d.Open(t.Context(), name); !errors.As(err, &bad) {
 			t.Errorf("Open(%q): %v", name, err)
 		}
 		if err := d.Adopt(t.Context(), name, t.TempDir()); !errors.As(err, &bad) {
@@ -222,12 +222,12 @@ func TestHostileTree(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"outputs/dir/secret", "outputs/file", "outputs/pipe", "outputs"} {
-		if f, err := d.Open(name); err == nil {
+		if f, err := d.Open(t.Context(), name); err == nil {
 			t.Errorf("Open(%q) opened", name)
 			_ = f.Close()
 		}
 	}
-	if err := d.Put(t.Context(), "outputs/dir/new", 0o600, -1, strings.NewReader("x")); err == nil {
+	if err := d.Put(t.Context(), File{Path: "outputs/dir/new", Mode: 0o600, Size: -1}, strings.NewReader("x")); err == nil {
 		t.Error("Put followed a link out")
 	}
 	if err := d.Adopt(t.Context(), "outputs/dir/new", tree(t, t.TempDir(), nil)); err == nil {
@@ -236,7 +236,7 @@ func TestHostileTree(t *testing.T) {
 	if diff := cmp.Diff([]string{"secret"}, everything(t, outside)); diff != "" {
 		t.Error(diff)
 	}
-	if err := d.Put(t.Context(), "outputs/file", 0o600, -1, strings.NewReader("mine")); err != nil {
+	if err := d.Put(t.Context(), File{Path: "outputs/file", Mode: 0o600, Size: -1}, strings.NewReader("mine")); err != nil {
 		t.Error(err)
 	}
 	if got := read(t, d, "outputs/file"); got != "mine" {
@@ -265,7 +265,7 @@ func TestAdopt(t *testing.T) {
 			base := place(t)
 			d := OpenDirectory(t.TempDir())
 			ctx := t.Context()
-			if err := d.Put(ctx, "outputs/old", 0o600, -1, strings.NewReader("old")); err != nil {
+			if err := d.Put(ctx, File{Path: "outputs/old", Mode: 0o600, Size: -1}, strings.NewReader("old")); err != nil {
 				t.Fatal(err)
 			}
 			from := tree(t, filepath.Join(base, "outputs"), map[string]string{"a": "1", "d/b": "2"})
@@ -315,7 +315,7 @@ func TestConcurrent(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 50 {
 		wg.Go(func() {
-			if err := d.Put(t.Context(), fmt.Sprintf("outputs/%d/%d", i%5, i), 0o600, -1, strings.NewReader("x")); err != nil {
+			if err := d.Put(t.Context(), File{Path: fmt.Sprintf("outputs/%d/%d", i%5, i), Mode: 0o600, Size: -1}, strings.NewReader("x")); err != nil {
 				t.Error(err)
 			}
 		})

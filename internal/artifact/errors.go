@@ -6,10 +6,10 @@ import "fmt"
 type NameError struct{ Name string }
 
 func (e *NameError) Error() string {
-	return fmt.Sprintf("artifact name %q is not a plain path below outputs/ or logs/", e.Name)
+	return fmt.Sprintf("artifact name %q is not a plain path below outputs/, logs/ or checkpoint/", e.Name)
 }
 
-// LinkError says that a symbolic link leads out of outputs/ and logs/.
+// LinkError says that a symbolic link leads out of its folder.
 type LinkError struct{ Name, Target string }
 
 func (e *LinkError) Error() string {
@@ -22,3 +22,17 @@ type KindError struct{ Name, Kind string }
 func (e *KindError) Error() string {
 	return fmt.Sprintf("artifact %q is a %s, not a file", e.Name, e.Kind)
 }
+
+// UnavailableError is a store that cannot be asked, or written to, now. Asking
+// again can help.
+type UnavailableError struct {
+	// Store as its users know it.
+	Store string
+	Err   error
+}
+
+func (e *UnavailableError) Error() string {
+	return fmt.Sprintf("the artifact store %s cannot be used now: %v", e.Store, e.Err)
+}
+
+func (e *UnavailableError) Unwrap() error { return e.Err }

@@ -27,7 +27,7 @@ func TestPutRest(t *testing.T) {
 			d := OpenDirectory(dir)
 			broken := errors.New("the line broke")
 			r := io.MultiReader(bytes.NewReader(whole[:came]), iotest.ErrReader(broken))
-			if err := d.Put(t.Context(), "outputs/f", 0o600, -1, r); !errors.Is(err, broken) {
+			if err := d.Put(t.Context(), File{Path: "outputs/f", Mode: 0o600, Size: -1}, r); !errors.Is(err, broken) {
 				t.Errorf("error %v", err)
 			}
 			return d
@@ -63,7 +63,7 @@ func TestPutRest(t *testing.T) {
 				t.Errorf("visible: %q", got)
 			}
 			if size == 0 {
-				if err := d.PutRest(t.Context(), "outputs/f", 0o640, came, bytes.NewReader(whole[came:])); err == nil {
+				if err := d.PutRest(t.Context(), File{Path: "outputs/f", Mode: 0o640, Size: -1}, came, bytes.NewReader(whole[came:])); err == nil {
 					t.Error("the rest of nothing was stored")
 				}
 				return
@@ -71,7 +71,7 @@ func TestPutRest(t *testing.T) {
 			if want := sha256.Sum256(whole[:size]); !bytes.Equal(digest, want[:]) {
 				t.Error("digest")
 			}
-			if err := d.PutRest(t.Context(), "outputs/f", 0o640, size, bytes.NewReader(whole[size:])); err != nil {
+			if err := d.PutRest(t.Context(), File{Path: "outputs/f", Mode: 0o640, Size: -1}, size, bytes.NewReader(whole[size:])); err != nil {
 				t.Fatal(err)
 			}
 			if read(t, d, "outputs/f") != string(whole) {
@@ -90,7 +90,7 @@ func TestPutRest(t *testing.T) {
 // A rest that does not follow on what is kept makes no file.
 func TestPutRestOfAnother(t *testing.T) {
 	d := OpenDirectory(tree(t, t.TempDir(), map[string]string{partName("outputs/f"): strings.Repeat("x", worthKeeping)}))
-	if err := d.PutRest(t.Context(), "outputs/f", 0o600, 7, strings.NewReader("rest")); !errors.Is(err, errOtherPart) {
+	if err := d.PutRest(t.Context(), File{Path: "outputs/f", Mode: 0o600, Size: -1}, 7, strings.NewReader("rest")); !errors.Is(err, errOtherPart) {
 		t.Errorf("error %v", err)
 	}
 	if got := names(t, d); got != nil {
@@ -104,7 +104,7 @@ func TestRoomInUse(t *testing.T) {
 	first, second := OpenDirectory(dir), OpenDirectory(dir)
 	r, w := io.Pipe()
 	stored := make(chan error, 1)
-	go func() { stored <- first.Put(t.Context(), "outputs/f", 0o600, -1, r) }()
+	go func() { stored <- first.Put(t.Context(), File{Path: "outputs/f", Mode: 0o600, Size: -1}, r) }()
 	big := strings.Repeat("x", worthKeeping)
 	if _, err := io.WriteString(w, big); err != nil {
 		t.Fatal(err)
@@ -113,7 +113,7 @@ func TestRoomInUse(t *testing.T) {
 		t.Errorf("%d bytes begun, %v", size, err)
 	}
 	for _, err := range []error{
-		second.Put(t.Context(), "outputs/f", 0o600, -1, strings.NewReader("second")),
+		second.Put(t.Context(), File{Path: "outputs/f", Mode: 0o600, Size: -1}, strings.NewReader("second")),
 		second.Settle(t.Context()),
 		w.Close(),
 		<-stored,

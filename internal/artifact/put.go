@@ -22,20 +22,20 @@ const (
 // Put stores one file. It is on the disk when Put returns, which several do
 // faster at once than one after the other. What came of a large file that was
 // cut off is kept for PutRest.
-func (d *Directory) Put(ctx context.Context, name string, mode fs.FileMode, size int64, r io.Reader) error {
-	return d.put(name, func(root *os.Root, temporary string) error {
+func (d *Directory) Put(ctx context.Context, file File, r io.Reader) error {
+	return d.put(file.Path, func(root *os.Root, temporary string) error {
 		f, err := root.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 		if err != nil {
 			return err
 		}
-		return write(ctx, f, mode, size, r)
+		return write(ctx, root, temporary, f, file, r)
 	})
 }
 
 // PutRest is Put of a file of which the first at bytes are kept from before.
-func (d *Directory) PutRest(ctx context.Context, name string, mode fs.FileMode, at int64, r io.Reader) error {
-	return d.put(name, func(root *os.Root, temporary string) error {
-		if err := root.Rename(partName(name), temporary); err != nil {
+func (d *Directory) PutRest(ctx context.Context, file File, at int64, r io.Reader) error {
+	return d.put(file.Path, func(root *os.Root, temporary string) error {
+		if err := root.Rename(partName(file.Path), temporary); err != nil {
 			return err
 		}
 		f, err := root.OpenFile(temporary, os.O_WRONLY|os.O_APPEND, 0)
@@ -45,7 +45,10 @@ func (d *Directory) PutRest(ctx context.Context, name string, mode fs.FileMode, 
 		if info, err := f.Stat(); err != nil || info.Size() != at {
 			return errors.Join(err, fmt.Errorf("the rest from byte %d on: %w", at, errOtherPart), f.Close())
 		}
-		return write(ctx, f, mode, -1, r)
+		if file.Size >= 0 {
+			file.Size -= at
+		}
+		return write(ctx, root, temporary, f, file, r)
 	})
 }
 
@@ -66,14 +69,17 @@ func (d *Directory) put(name string, create func(root *os.Root, temporary string
 	})
 }
 
-// write writes to f, makes it durable and closes it.
-func write(ctx context.Context, f *os.File, mode fs.FileMode, size int64, r io.Reader) error {
+// write writes to f, which is called temporary, makes it durable and closes it.
+func write(ctx context.Context, root *os.Root, temporary string, f *os.File, file File, r io.Reader) error {
 	n, err := io.CopyBuffer(struct{ io.Writer }{f}, stopReader{ctx, r}, make([]byte, copyBuffer))
-	if err == nil && size >= 0 && n != size {
-		err = fmt.Errorf("%d of %d bytes came: %w", n, size, io.ErrUnexpectedEOF)
+	if err == nil && file.Size >= 0 && n != file.Size {
+		err = fmt.Errorf("%d of %d bytes came: %w", n, file.Size, io.ErrUnexpectedEOF)
 	}
 	if err == nil {
-		err = f.Chmod(mode.Perm() | 0o600)
+		err = f.Chmod(file.Mode.Perm() | 0o600)
+	}
+	if err == nil && !file.Modified.IsZero() {
+		err = root.Chtimes(temporary, file.Modified, file.Modified)
 	}
 	if err == nil {
 		err = f.Sync()
@@ -84,7 +90,7 @@ func write(ctx context.Context, f *os.File, mode fs.FileMode, size int64, r io.R
 // Begun is how much is kept of a file whose Put was cut off, and the SHA-256 of
 // that; zero when nothing is.
 func (d *Directory) Begun(ctx context.Context, name string) (size int64, digest []byte, err error) {
-	if err := CheckName(name); err != nil {
+	if err := d.check(name); err != nil {
 		return 0, nil, err
 	}
 	root, err := os.OpenRoot(d.path)

@@ -1,39 +1,21 @@
 package artifact
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
+	"path"
 	"slices"
 	"strings"
 	"syscall"
 )
 
-// File is one thing that an attempt left.
-type File struct {
-	// Path begins with "outputs/" or "logs/".
-	Path string
-	// Size in bytes; zero for links and directories.
-	Size int64
-	Mode fs.FileMode
-	// Link is the target of a symbolic link, else empty.
-	Link string
-	Dir  bool
-}
-
-// Readable is an open artifact; it can be sought in.
-type Readable interface {
-	io.ReadSeekCloser
-	io.ReaderAt
-	Stat() (fs.FileInfo, error)
-}
-
-// List gives everything below outputs/ and logs/, sorted by path; directories
-// only when they are empty. The log's index is ours and left out. A directory
-// that is not there has nothing.
-func (d *Directory) List() ([]File, error) {
+// List gives everything, sorted by path; directories only when they are empty.
+// The log's index is ours and left out. A directory that is not there has
+// nothing.
+func (d *Directory) List(ctx context.Context) ([]File, error) {
 	root, err := os.OpenRoot(d.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -43,7 +25,7 @@ func (d *Directory) List() ([]File, error) {
 	}
 	defer func() { _ = root.Close() }()
 	var files []File
-	for _, top := range []string{"logs", "outputs"} {
+	for _, top := range d.tops {
 		info, err := root.Lstat(top)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -54,7 +36,7 @@ func (d *Directory) List() ([]File, error) {
 		if !info.IsDir() {
 			continue
 		}
-		if files, err = list(root, top, files); err != nil {
+		if files, err = d.list(ctx, root, top, files); err != nil {
 			return nil, fmt.Errorf("list artifacts: %w", err)
 		}
 	}
@@ -66,7 +48,10 @@ func (d *Directory) List() ([]File, error) {
 // written.
 const hidden = "logs/std_log.idx"
 
-func list(root *os.Root, dir string, files []File) ([]File, error) {
+func (d *Directory) list(ctx context.Context, root *os.Root, dir string, files []File) ([]File, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	f, err := root.Open(dir)
 	if err != nil {
 		return nil, err
@@ -87,32 +72,117 @@ func list(root *os.Root, dir string, files []File) ([]File, error) {
 		if err != nil {
 			return nil, err
 		}
-		switch mode := info.Mode(); {
-		case mode.IsDir():
+		if info.IsDir() {
 			before := len(files)
-			if files, err = list(root, name, files); err != nil {
+			if files, err = d.list(ctx, root, name, files); err != nil {
 				return nil, err
 			}
-			if len(files) == before {
-				files = append(files, File{Path: name, Mode: mode, Dir: true})
+			if len(files) > before {
+				continue
 			}
-		case mode&fs.ModeSymlink != 0:
-			target, err := root.Readlink(name)
-			if err != nil {
-				return nil, err
-			}
-			files = append(files, File{Path: name, Mode: mode, Link: target})
-		case mode.IsRegular():
-			files = append(files, File{Path: name, Size: info.Size(), Mode: mode})
+		}
+		file, err := d.file(root, name, info)
+		if err != nil {
+			return nil, err
+		}
+		if file.Dir || file.Link != "" || info.Mode().IsRegular() {
+			files = append(files, file)
 		}
 	}
 	return files, nil
 }
 
+// file is what info tells of.
+func (d *Directory) file(root *os.Root, name string, info fs.FileInfo) (File, error) {
+	f := File{Path: name, Mode: info.Mode(), Modified: info.ModTime()}
+	switch mode := info.Mode(); {
+	case mode.IsDir():
+		f.Dir = true
+	case mode&fs.ModeSymlink != 0:
+		target, err := root.Readlink(name)
+		if err != nil {
+			return f, err
+		}
+		f.Link = target
+	case mode.IsRegular():
+		f.Size, f.Digest = info.Size(), d.memory.known(root, name, info)
+	}
+	return f, nil
+}
+
+// Stat tells of one thing.
+func (d *Directory) Stat(_ context.Context, name string) (File, error) {
+	if err := d.check(name); err != nil {
+		return File{}, err
+	}
+	root, err := os.OpenRoot(d.path)
+	if err != nil {
+		return File{}, fmt.Errorf("artifact %q: %w", name, err)
+	}
+	defer func() { _ = root.Close() }()
+	info, err := root.Lstat(name)
+	if err != nil {
+		return File{}, fmt.Errorf("artifact %q: %w", name, err)
+	}
+	f, err := d.file(root, name, info)
+	if err != nil {
+		return File{}, fmt.Errorf("artifact %q: %w", name, err)
+	}
+	return f, nil
+}
+
+// Remove removes one thing, and the directories above it that are empty then.
+func (d *Directory) Remove(_ context.Context, name string) error {
+	if err := d.check(name); err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(d.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("artifact %q: %w", name, err)
+	}
+	defer func() { _ = root.Close() }()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("artifact %q: %w", name, err)
+	}
+	for at := path.Dir(name); path.Dir(at) != "."; at = path.Dir(at) {
+		if root.Remove(at) != nil {
+			break // something is in it
+		}
+	}
+	return nil
+}
+
+// openFile is a file of the directory, open.
+type openFile struct {
+	*osFile
+	file File
+}
+
+type osFile = os.File
+
+func (f *openFile) File() File { return f.file }
+
 // Open opens one file for reading. A symbolic link is followed when it stays
 // inside; a pipe, socket or device is a *KindError.
-func (d *Directory) Open(name string) (Readable, error) {
-	if err := CheckName(name); err != nil {
+func (d *Directory) Open(_ context.Context, name string) (Readable, error) {
+	f, err := d.open(name)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open artifact: %w", err), f.Close())
+	}
+	return &openFile{f, File{Path: name, Size: info.Size(), Mode: info.Mode(), Modified: info.ModTime()}}, nil
+}
+
+func (d *Directory) open(name string) (*os.File, error) {
+	if err := d.check(name); err != nil {
 		return nil, err
 	}
 	root, err := os.OpenRoot(d.path)

@@ -168,8 +168,9 @@ func (b fakeBackend) Collect(ctx context.Context, ref backends.Ref, sink artifac
 		return nil
 	}
 	return errors.Join(
-		sink.Put(ctx, LogName, 0o600, int64(len(a.log)), strings.NewReader(a.log)),
-		sink.Put(ctx, "outputs/model.txt", 0o600, -1, strings.NewReader("model")),
+		sink.Put(ctx, artifact.File{Path: LogName, Mode: 0o600, Size: int64(len(a.log))}, strings.NewReader(a.log)),
+		sink.Put(ctx, artifact.File{Path: "outputs/model.txt", Mode: 0o600, Size: -1}, strings.NewReader("model")),
+		sink.Settle(ctx),
 	)
 }
 

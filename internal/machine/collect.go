@@ -8,6 +8,8 @@ import (
 	"path"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/runnerml/runner/backends"
 	"github.com/runnerml/runner/internal/artifact"
 	"github.com/runnerml/runner/internal/supervise"
@@ -78,9 +80,31 @@ func (m *Machine) collect(ctx context.Context, ref backends.Ref, sink artifact.S
 
 // copyHome sends everything through the sink, file by file.
 func (m *Machine) copyHome(ctx context.Context, at place, sink artifact.Sink, left string) error {
-	c := copying{m: m, sink: sink, at: at}
+	putting, within := errgroup.WithContext(ctx)
+	putting.SetLimit(copiedAtOnce)
+	c := copying{m: m, sink: sink, at: at, putting: putting}
+	err := c.all(within)
+	if err := putting.Wait(); err != nil { // which cut the rest off
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	if text := strings.Join(c.remarks, "") + left; text != "" {
+		if err := putText(ctx, sink, remarksFile, text); err != nil {
+			return err
+		}
+	}
+	return sink.Settle(ctx)
+}
+
+// copiedAtOnce is how many files go through a sink at the same time.
+const copiedAtOnce = 16
+
+// all begins to store everything.
+func (c *copying) all(ctx context.Context) error {
 	for _, top := range []string{"outputs", "logs"} {
-		info, err := m.host.Lstat(ctx, path.Join(at.work(), top))
+		info, err := c.m.host.Lstat(ctx, path.Join(c.at.work(), top))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -95,18 +119,13 @@ func (m *Machine) copyHome(ctx context.Context, at place, sink artifact.Sink, le
 			return err
 		}
 	}
-	for _, f := range at.ours() {
+	for _, f := range c.at.ours() {
 		err := c.file(ctx, f.source, "logs/"+f.name)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
-	if text := strings.Join(c.remarks, "") + left; text != "" {
-		if err := sink.Put(ctx, remarksFile, readable, int64(len(text)), strings.NewReader(text)); err != nil {
-			return err
-		}
-	}
-	return sink.Settle(ctx)
+	return nil
 }
 
 // copying is one copyHome at work.
@@ -114,6 +133,7 @@ type copying struct {
 	m       *Machine
 	sink    artifact.Sink
 	at      place
+	putting *errgroup.Group
 	remarks []string
 }
 
@@ -188,17 +208,31 @@ func (c *copying) link(ctx context.Context, from, name string) error {
 	return c.sink.Link(ctx, home, target)
 }
 
+// file stores one file beside others, unless it is at home as it is.
 func (c *copying) file(ctx context.Context, from, name string) error {
-	f, err := c.m.host.Open(ctx, from)
+	info, err := c.m.host.Lstat(ctx, from)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = f.Close() }() // only read
-	info, err := f.Stat()
-	if err != nil {
-		return err
+	file := artifact.File{Path: name, Size: info.Size(), Mode: info.Mode().Perm(), Modified: info.ModTime()}
+	if home, ok := c.sink.(artifact.Folder); ok {
+		there, err := home.Stat(ctx, name)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if err == nil && there.Mode.IsRegular() && there.Size == file.Size && there.Modified.Equal(file.Modified) {
+			return nil
+		}
 	}
-	return c.sink.Put(ctx, name, info.Mode().Perm(), info.Size(), f)
+	c.putting.Go(func() error {
+		f, err := c.m.host.Open(ctx, from)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = f.Close() }() // only read
+		return c.sink.Put(ctx, file, f)
+	})
+	return nil
 }
 
 func (c *copying) remark(name string, mode fs.FileMode, target string) {

@@ -3,7 +3,6 @@ package machine
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"io"
 	"io/fs"
@@ -29,12 +28,6 @@ const (
 	storedAtOnce = 96
 )
 
-// reader is a Sink that can say what it has, so that what came home before an
-// agent died need not come again.
-type reader interface {
-	Open(name string) (artifact.Readable, error)
-}
-
 // fetchHome brings everything home from another machine.
 func (m *Machine) fetchHome(ctx context.Context, at place, sink artifact.Sink, left string) error {
 	f := &fetching{sink: sink, at: at, held: semaphore.NewWeighted(heldBytes), done: map[string]bool{}}
@@ -49,7 +42,7 @@ func (m *Machine) fetchHome(ctx context.Context, at place, sink artifact.Sink, l
 		return err
 	}
 	if text := strings.Join(f.remarks, "") + left; text != "" {
-		if err := sink.Put(ctx, remarksFile, readable, int64(len(text)), strings.NewReader(text)); err != nil {
+		if err := putText(ctx, sink, remarksFile, text); err != nil {
 			return err
 		}
 	}
@@ -108,7 +101,11 @@ func (f *fetching) choose(ctx context.Context, items []onhost.Item) ([]onhost.Wi
 			if f.came(i) {
 				continue
 			}
-			w := onhost.Wish{Index: n, Have: f.digest(name, i.Size)}
+			w := onhost.Wish{Index: n}
+			var same bool
+			if same, w.Have, err = f.here(ctx, name, i); same || err != nil {
+				break
+			}
 			if w.At, w.Begun, err = f.begun(ctx, name, i.Size); err == nil {
 				wishes = append(wishes, w)
 			}
@@ -160,26 +157,34 @@ func (f *fetching) nameOf(there string, taken map[string]bool) (name string, min
 	return name, false
 }
 
-// digest of what is at home under a name, if it may be the same.
-func (f *fetching) digest(name string, size int64) []byte {
-	from, ok := f.sink.(reader)
+// here says whether a file is at home already, as far as its size and time tell;
+// if it may be, it gives the digest of what is.
+func (f *fetching) here(ctx context.Context, name string, i onhost.Item) (same bool, digest []byte, err error) {
+	at, ok := f.sink.(artifact.Folder)
 	if !ok {
-		return nil
+		return false, nil, nil
 	}
-	file, err := from.Open(name)
-	if err != nil {
-		return nil // then it comes
+	there, err := at.Stat(ctx, name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), err == nil && (!there.Mode.IsRegular() || there.Size != i.Size):
+		return false, nil, nil
+	case err != nil:
+		return false, nil, err
+	case !i.Fresh && there.Modified.Equal(i.Changed):
+		return true, nil, nil
 	}
-	defer func() { _ = file.Close() }() // only read
-	info, err := file.Stat()
-	if err != nil || info.Size() != size {
-		return nil
+	digest, err = at.Digest(ctx, name)
+	return false, digest, err
+}
+
+// fileOf is how something is kept at home. What may still be changing keeps no
+// time: its time does not tell what it holds.
+func fileOf(name string, i onhost.Item) artifact.File {
+	f := artifact.File{Path: name, Size: -1, Mode: i.Mode.Perm()}
+	if !i.Fresh {
+		f.Modified = i.Changed
 	}
-	sum := sha256.New()
-	if _, err := io.Copy(sum, file); err != nil {
-		return nil
-	}
-	return sum.Sum(nil)
+	return f
 }
 
 // begun is how much came of a large file before the line was cut, and its digest.
@@ -222,23 +227,25 @@ func (f *fetching) take(ctx context.Context, n int, at int64, content io.Reader)
 		return err
 	}
 	f.noteCame(i) // or storing fails, and all of it
+	file := fileOf(name, i)
+	file.Size = int64(held.Len())
 	f.storing.Go(func() error {
 		defer f.held.Release(i.Size)
 		defer f.buffers.Put(held)
-		return f.sink.Put(ctx, name, i.Mode.Perm(), int64(held.Len()), held)
+		return f.sink.Put(ctx, file, held)
 	})
 	return nil
 }
 
 func (f *fetching) takeLarge(ctx context.Context, i onhost.Item, name string, at int64, content io.Reader) error {
 	if at == 0 {
-		return f.sink.Put(ctx, name, i.Mode.Perm(), -1, content)
+		return f.sink.Put(ctx, fileOf(name, i), content)
 	}
 	to, ok := f.sink.(artifact.Resumer)
 	if !ok {
 		return errNotWanted
 	}
-	return to.PutRest(ctx, name, i.Mode.Perm(), at, content)
+	return to.PutRest(ctx, fileOf(name, i), at, content)
 }
 
 func (f *fetching) came(i onhost.Item) bool {

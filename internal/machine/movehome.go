@@ -165,8 +165,8 @@ func writeRemarks(ctx context.Context, at place, sink artifact.Sink, hasLogs boo
 // putRemarks adds to what is at home: logs/ has gone already, or the script
 // removed it.
 func putRemarks(ctx context.Context, sink artifact.Sink, text string) error {
-	if from, ok := sink.(reader); ok {
-		if f, err := from.Open(remarksFile); err == nil {
+	if from, ok := sink.(artifact.Folder); ok {
+		if f, err := from.Open(ctx, remarksFile); err == nil {
 			before, err := io.ReadAll(f)
 			if err := errors.Join(err, f.Close()); err != nil {
 				return err
@@ -177,7 +177,12 @@ func putRemarks(ctx context.Context, sink artifact.Sink, text string) error {
 			text = string(before) + text
 		}
 	}
-	return sink.Put(ctx, remarksFile, readable, int64(len(text)), strings.NewReader(text))
+	return putText(ctx, sink, remarksFile, text)
+}
+
+// putText stores a file of our own.
+func putText(ctx context.Context, sink artifact.Sink, name, text string) error {
+	return sink.Put(ctx, artifact.File{Path: name, Size: int64(len(text)), Mode: readable}, strings.NewReader(text))
 }
 
 // linkInto puts one of our files among the script's logs.

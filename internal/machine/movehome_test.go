@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
@@ -52,7 +51,7 @@ const leftThere = "\"model.pt\" is outside outputs/ and logs/\n"
 
 func contents(t *testing.T, home *artifact.Directory) map[string]string {
 	t.Helper()
-	list, err := home.List()
+	list, err := home.List(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +61,7 @@ func contents(t *testing.T, home *artifact.Directory) map[string]string {
 			all[f.Path] = "-> " + f.Link
 			continue
 		}
-		r, err := home.Open(f.Path)
+		r, err := home.Open(t.Context(), f.Path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -101,8 +100,8 @@ func (c *cutting) Adopt(ctx context.Context, name, path string) error {
 	return c.cut(func() error { return c.Directory.Adopt(ctx, name, path) })
 }
 
-func (c *cutting) Put(ctx context.Context, name string, mode fs.FileMode, size int64, r io.Reader) error {
-	return c.cut(func() error { return c.Directory.Put(ctx, name, mode, size, r) })
+func (c *cutting) Put(ctx context.Context, f artifact.File, r io.Reader) error {
+	return c.cut(func() error { return c.Directory.Put(ctx, f, r) })
 }
 
 func TestMoveHomeCut(t *testing.T) {

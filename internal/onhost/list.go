@@ -16,8 +16,10 @@ type Item struct {
 	Mode fs.FileMode
 	// Size in bytes, of files.
 	Size int64
-	// Changed last.
+	// Changed last. Fresh: that was just now, so that it may change once more at
+	// what the host takes for the same time.
 	Changed time.Time
+	Fresh   bool
 	// Target of a symbolic link.
 	Target string
 	// Empty directory.
@@ -30,9 +32,13 @@ type item struct {
 	Mode    fs.FileMode `json:"mode"`
 	Size    int64       `json:"size,omitempty"`
 	Changed time.Time   `json:"changed"`
+	Fresh   bool        `json:"fresh,omitempty"`
 	Target  []byte      `json:"target,omitempty"`
 	Empty   bool        `json:"empty,omitempty"`
 }
+
+// fresh is longer than the finest step of a file system's time.
+const fresh = 2 * time.Second
 
 // list names all there is below roots, which are left out themselves when they
 // are not there. It opens directories that their owner closed.
@@ -53,7 +59,7 @@ func list(ctx context.Context, roots []string) ([]item, error) {
 			if err != nil {
 				return err
 			}
-			i := item{Path: []byte(name), Mode: info.Mode(), Changed: info.ModTime()}
+			i := item{Path: []byte(name), Mode: info.Mode(), Changed: info.ModTime(), Fresh: time.Since(info.ModTime()) < fresh}
 			switch mode := info.Mode(); {
 			case mode.IsRegular():
 				i.Size = info.Size()

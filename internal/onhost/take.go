@@ -155,7 +155,7 @@ func readList(in *listener) ([]Item, error) {
 	}
 	items := make([]Item, len(raw))
 	for i, r := range raw {
-		items[i] = Item{Path: string(r.Path), Mode: r.Mode, Size: r.Size, Changed: r.Changed, Target: string(r.Target), Empty: r.Empty}
+		items[i] = Item{Path: string(r.Path), Mode: r.Mode, Size: r.Size, Changed: r.Changed, Fresh: r.Fresh, Target: string(r.Target), Empty: r.Empty}
 	}
 	return items, nil
 }

@@ -1,0 +1,83 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/runnerml/runner/internal/artifact"
+	"github.com/runnerml/runner/internal/run"
+	"github.com/runnerml/runner/runconfig"
+)
+
+// HomeStore is the name of the artifact store that is always there: RUNNER_HOME.
+const HomeStore = "home"
+
+// Artifacts are the stores in which outputs, logs and checkpoints of runs end.
+type Artifacts struct {
+	// Stores by name, beside HomeStore.
+	Stores map[string]artifact.Store
+	// Default store of runs whose spec names none, and Experiments those of
+	// certain experiments. Empty: HomeStore.
+	Default     string
+	Experiments map[string]string
+}
+
+// of is the name of the store of a run with that spec.
+func (a Artifacts) of(cfg *runconfig.ScriptRunConfig) string {
+	for _, name := range []string{cfg.Outputs.Store, a.Experiments[cfg.Experiment], a.Default} {
+		if name != "" {
+			return name
+		}
+	}
+	return HomeStore
+}
+
+// check refuses a spec that names a store that is not there.
+func (a Artifacts) check(cfg *runconfig.ScriptRunConfig) *InvalidError {
+	name := cfg.Outputs.Store
+	if _, known := a.Stores[name]; known || name == "" || name == HomeStore {
+		return nil
+	}
+	names := append(slices.Sorted(maps.Keys(a.Stores)), HomeStore)
+	return &InvalidError{
+		What: fmt.Sprintf("there is no artifact store %q", name), Where: "outputs.store",
+		Hint: "config.yaml has " + strings.Join(names, ", "),
+	}
+}
+
+// errNoStore is a store that runs refer to and config.yaml does not have.
+var errNoStore = errors.New("config.yaml does not have it any more")
+
+// artifactStore is where what the run leaves is kept. It was decided when the
+// run was submitted.
+func (c *Controller) artifactStore(cfg *runconfig.ScriptRunConfig) (artifact.Store, error) {
+	if cfg == nil || cfg.Outputs.Store == "" || cfg.Outputs.Store == HomeStore {
+		return c.homeArtifacts, nil
+	}
+	if s, ok := c.artifacts.Stores[cfg.Outputs.Store]; ok {
+		return s, nil
+	}
+	return nil, &artifact.UnavailableError{Store: cfg.Outputs.Store, Err: errNoStore}
+}
+
+// attemptFolder is where what an attempt of the run leaves is kept.
+func (c *Controller) attemptFolder(r *run.Run, number int) (artifact.Folder, error) {
+	s, err := c.artifactStore(r.Config)
+	if err != nil {
+		return nil, err
+	}
+	return s.Attempt(r.ID, number), nil
+}
+
+// deleteArtifacts removes what a run left in a store that is not this home.
+func (c *Controller) deleteArtifacts(ctx context.Context, r *run.Run) error {
+	s, err := c.artifactStore(r.Config)
+	if err != nil || s == c.homeArtifacts {
+		return err
+	}
+	return s.Delete(ctx, r.ID)
+}
