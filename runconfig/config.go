@@ -46,6 +46,8 @@ type ScriptRunConfig struct {
 	// Inputs are data the script reads, by name. It finds the path of each in
 	// RUNNER_INPUT_<NAME>, and a command in ${{inputs.NAME}}.
 	Inputs map[string]Input `json:"inputs,omitempty" yaml:"inputs,omitempty"`
+	// Outputs says what becomes of what the script leaves.
+	Outputs Outputs `json:"outputs,omitzero" yaml:"outputs,omitempty"`
 	// EnvironmentVariables are set for the script; they win over those of the
 	// environment.
 	EnvironmentVariables map[string]string `json:"environment_variables,omitempty" yaml:"environment_variables,omitempty"`
@@ -122,6 +124,15 @@ type Input struct {
 	// Mode is mount (where it lies; read-only in a container, but a plain
 	// process can write to it) or copy (the script's own). Default mount.
 	Mode string `json:"mode,omitempty" jsonschema:"enum=mount,enum=copy" yaml:"mode,omitempty"`
+}
+
+// Outputs says what becomes of what the script leaves in outputs/ and logs/.
+// The names of these fields are reserved: no named output can be called so.
+type Outputs struct {
+	// Store is the artifact store, of those in config.yaml, where outputs, logs
+	// and checkpoints end; "home" is RUNNER_HOME. Default: the one that
+	// config.yaml says, or home.
+	Store string `json:"store,omitempty" yaml:"store,omitempty"`
 }
 
 // Restart says how many times an attempt that ended this way is followed by

@@ -16,6 +16,9 @@ import (
 // The log's index is ours and left out. A directory that is not there has
 // nothing.
 func (d *Directory) List(ctx context.Context) ([]File, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	root, err := os.OpenRoot(d.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil

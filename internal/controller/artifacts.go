@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/runnerml/runner/internal/artifact"
-	"github.com/runnerml/runner/internal/run"
 	"github.com/runnerml/runner/runconfig"
 )
 
@@ -55,7 +54,7 @@ var errNoStore = errors.New("config.yaml does not have it any more")
 // artifactStore is where what the run leaves is kept. It was decided when the
 // run was submitted.
 func (c *Controller) artifactStore(cfg *runconfig.ScriptRunConfig) (artifact.Store, error) {
-	if cfg == nil || cfg.Outputs.Store == "" || cfg.Outputs.Store == HomeStore {
+	if cfg.Outputs.Store == "" || cfg.Outputs.Store == HomeStore {
 		return c.homeArtifacts, nil
 	}
 	if s, ok := c.artifacts.Stores[cfg.Outputs.Store]; ok {
@@ -64,20 +63,35 @@ func (c *Controller) artifactStore(cfg *runconfig.ScriptRunConfig) (artifact.Sto
 	return nil, &artifact.UnavailableError{Store: cfg.Outputs.Store, Err: errNoStore}
 }
 
-// attemptFolder is where what an attempt of the run leaves is kept.
-func (c *Controller) attemptFolder(r *run.Run, number int) (artifact.Folder, error) {
-	s, err := c.artifactStore(r.Config)
+// attemptFolder is where what an attempt of a run with that spec leaves is kept.
+func (c *Controller) attemptFolder(cfg *runconfig.ScriptRunConfig, id string, number int) (artifact.Folder, error) {
+	s, err := c.artifactStore(cfg)
 	if err != nil {
 		return nil, err
 	}
-	return s.Attempt(r.ID, number), nil
+	return s.Attempt(id, number), nil
 }
 
-// deleteArtifacts removes what a run left in a store that is not this home.
-func (c *Controller) deleteArtifacts(ctx context.Context, r *run.Run) error {
-	s, err := c.artifactStore(r.Config)
-	if err != nil || s == c.homeArtifacts {
-		return err
+// deleteArtifacts removes what a run left in a store that is not this home. That
+// cannot be done in one step with its row, so it comes first: of what is not
+// removed there stays a run that can be pruned again.
+func (c *Controller) deleteArtifacts(ctx context.Context, id string, dryRun bool) (bytes int64, err error) {
+	if len(c.artifacts.Stores) == 0 {
+		return 0, nil
 	}
-	return s.Delete(ctx, r.ID)
+	r, err := c.store.Run(ctx, id)
+	if err != nil {
+		return 0, err
+	}
+	s, err := c.artifactStore(r.Config)
+	if errors.Is(err, errNoStore) {
+		return 0, nil // whoever took it out of config.yaml knows
+	}
+	if err != nil || s == c.homeArtifacts {
+		return 0, err
+	}
+	if bytes, err = s.Size(ctx, id); err != nil || dryRun {
+		return bytes, err
+	}
+	return bytes, s.Delete(ctx, id)
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/runnerml/runner/backends"
+	"github.com/runnerml/runner/internal/artifact"
 	"github.com/runnerml/runner/internal/compute"
 	"github.com/runnerml/runner/internal/run"
 	"github.com/runnerml/runner/internal/snapshot"
@@ -31,6 +32,8 @@ type Options struct {
 	Snapshots *snapshot.Store
 	// Backends of the targets that are built in, by their names.
 	Backends map[string]backends.Backend
+	// Artifacts are stores beside RUNNER_HOME; none: everything ends there.
+	Artifacts Artifacts
 	// Machines reaches attached targets; nil: none can be attached.
 	Machines *compute.Machines
 	Metrics  *metrics.Metrics
@@ -55,6 +58,8 @@ type Controller struct {
 	unreachableLimit time.Duration
 	sealer           *sealer
 	live             *liveBoard
+	artifacts        Artifacts
+	homeArtifacts    artifact.Store
 	machines         *compute.Machines
 	keeping          Keeping
 	attaching        sync.Mutex // one target at a time comes or goes
@@ -91,6 +96,7 @@ func New(o Options) (*Controller, error) {
 		unreachableLimit: o.UnreachableLimit, sealer: s, live: newLiveBoard(), keeping: o.Keeping,
 		machines: o.Machines, targets: map[string]*target{}, drivers: map[string]*driver{},
 	}
+	c.artifacts, c.homeArtifacts = o.Artifacts, artifact.OpenHome(filepath.Join(o.Home, "runs"))
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	for name, b := range o.Backends {
 		c.targets[name] = c.newTarget(name, b, newSlots())

@@ -39,6 +39,8 @@ type house struct {
 	// zero: none, and the default.
 	machines *compute.Machines
 	limit    time.Duration
+	// artifacts are stores beside the home.
+	artifacts Artifacts
 }
 
 func newHouse(t testing.TB, target *fakeTarget) *house {
@@ -77,7 +79,7 @@ func (h *house) open() {
 		Home: h.home, Store: s, Snapshots: snapshots, Backends: map[string]backends.Backend{"local": fakeBackend{h.target}},
 		Metrics: metrics.New(func() map[run.State]int { return nil }), Logger: slog.New(slog.DiscardHandler),
 		Now:      func() time.Time { return time.Now().Add(time.Duration(h.ahead.Load())) },
-		Machines: h.machines, UnreachableLimit: h.limit,
+		Machines: h.machines, UnreachableLimit: h.limit, Artifacts: h.artifacts,
 	})
 	if err != nil {
 		h.t.Fatal(err)

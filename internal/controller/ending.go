@@ -108,7 +108,8 @@ func (d *driver) finalize(ctx context.Context, r *run.Run) (*run.Run, error) {
 	lost := a.Outcome != nil && *a.Outcome == run.OutcomeTargetUnreachable
 	if !a.Collected {
 		next, err := d.bringHome(ctx, r)
-		if err != nil && lost && ctx.Err() == nil { // the sweep clears up when it is there again
+		_, storeDown := errors.AsType[*artifact.UnavailableError](err)
+		if err != nil && lost && !storeDown && ctx.Err() == nil { // the sweep clears up when it is there again
 			d.log.Warn("nothing could be brought home from a target that was given up", "error", err)
 			return d.conclude(ctx)
 		}
@@ -125,9 +126,12 @@ func (d *driver) finalize(ctx context.Context, r *run.Run) (*run.Run, error) {
 
 // bringHome collects what the attempt left.
 func (d *driver) bringHome(ctx context.Context, r *run.Run) (*run.Run, error) {
-	sink := artifact.OpenDirectory(d.c.attemptDir(d.id, r.Last().Number))
 	givenUp := ""
-	if err := d.t.backend.Collect(ctx, ref(r), sink); errors.Is(err, backends.ErrStillRuns) {
+	sink, err := d.c.attemptFolder(d.spec.config, d.id, r.Last().Number)
+	if err == nil {
+		err = d.t.backend.Collect(ctx, ref(r), sink)
+	}
+	if errors.Is(err, backends.ErrStillRuns) {
 		// A Start that failed after its effect: what it began is not wanted.
 		stopErr := d.t.backend.Stop(ctx, ref(r), time.Duration(d.spec.config.Grace))
 		return r, fmt.Errorf("bring outputs and logs home: %w", errors.Join(err, stopErr))

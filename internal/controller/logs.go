@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"path/filepath"
 	"time"
 
 	"github.com/runnerml/runner/backends"
@@ -19,6 +18,9 @@ import (
 // LogName is where an attempt's own log is among its artifacts: Azure ML's
 // name for it.
 const LogName = "logs/std_log.txt"
+
+// logIndexName says when each part of the log was written.
+const logIndexName = "logs/std_log.idx"
 
 // environmentLogName is what the tools said that made an attempt's environment.
 const environmentLogName = "logs/environment_log.txt"
@@ -98,14 +100,14 @@ func (l *logReader) begin(r *run.Run) error {
 		return nil
 	}
 	var err error
-	if f, _ := l.openArtifact(); f != nil {
+	if f, _ := l.openArtifact(r); f != nil {
 		l.offset, err = supervise.TailOffset(f, l.q.Tail)
-		f.Close()
 		if err == nil && !l.q.Since.IsZero() {
 			var at int64
-			at, err = supervise.OffsetSince(filepath.Join(l.c.attemptDir(l.id, l.attempt), "logs"), l.q.Since)
+			at, err = l.offsetSince(r, f.File().Size)
 			l.offset = max(l.offset, at)
 		}
+		f.Close()
 	} else if t, terr := l.c.target(r.Target); terr == nil {
 		if f, ok := t.backend.(backends.LogFinder); ok {
 			at := backends.Ref{Run: l.id, Number: l.attempt, Handle: backends.Handle(r.Attempts[l.attempt-1].Handle)}
@@ -163,7 +165,7 @@ func (l *logReader) open() (bool, error) {
 		if err != nil {
 			return false, fmt.Errorf("read run: %w", err)
 		}
-		if f, err := l.openArtifact(); err != nil {
+		if f, err := l.openArtifact(r); err != nil {
 			return false, err
 		} else if f != nil {
 			l.current, l.home = f, true
@@ -171,9 +173,9 @@ func (l *logReader) open() (bool, error) {
 		}
 		if l.attempt <= len(r.Attempts) {
 			a := r.Attempts[l.attempt-1]
-			if a.State.Ended() || a.Collected {
+			if isHome(a) {
 				l.home = true
-				if f := l.openEnvironmentLog(); f != nil {
+				if f := l.openEnvironmentLog(r); f != nil {
 					l.current = f
 					return true, nil
 				}
@@ -221,7 +223,7 @@ func (l *logReader) after() (bool, error) {
 			return false, fmt.Errorf("read run: %w", err)
 		}
 		if !l.home {
-			if l.hasArtifact() || l.attempt <= len(r.Attempts) && r.Attempts[l.attempt-1].State.Ended() {
+			if l.attempt <= len(r.Attempts) && isHome(r.Attempts[l.attempt-1]) {
 				return true, nil // open reads on there, from the same offset
 			}
 			if r.State == run.Running { // the target gave no more for now
@@ -277,17 +279,19 @@ func (l *logReader) pause() error {
 	}
 }
 
-func (l *logReader) hasArtifact() bool {
-	f, err := artifact.OpenDirectory(l.c.attemptDir(l.id, l.attempt)).Open(LogName)
-	if err != nil {
-		return false
-	}
-	f.Close()
-	return true
-}
+// isHome says that no more comes of what an attempt left.
+func isHome(a run.Attempt) bool { return a.Collected || a.State.Ended() }
 
-func (l *logReader) openArtifact() (artifact.Readable, error) {
-	f, err := artifact.OpenDirectory(l.c.attemptDir(l.id, l.attempt)).Open(LogName)
+// openArtifact opens the log at home, once it is whole; nil: it is not there.
+func (l *logReader) openArtifact(r *run.Run) (artifact.Readable, error) {
+	if l.attempt > len(r.Attempts) || !isHome(r.Attempts[l.attempt-1]) {
+		return nil, nil
+	}
+	folder, err := l.c.attemptFolder(r.Config, l.id, l.attempt)
+	if err != nil {
+		return nil, err
+	}
+	f, err := folder.Open(l.ctx, LogName)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -301,14 +305,39 @@ func (l *logReader) openArtifact() (artifact.Readable, error) {
 	return f, nil
 }
 
+// offsetSince is where in the log at home, of that size, begins what Since asks for.
+func (l *logReader) offsetSince(r *run.Run, size int64) (int64, error) {
+	folder, err := l.c.attemptFolder(r.Config, l.id, l.attempt)
+	if err != nil {
+		return 0, err
+	}
+	f, err := folder.Open(l.ctx, logIndexName)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("open the log's index: %w", err)
+	}
+	defer f.Close()
+	index, err := io.ReadAll(f)
+	if err != nil {
+		return 0, fmt.Errorf("read the log's index: %w", err)
+	}
+	return supervise.OffsetIn(index, size, l.q.Since), nil
+}
+
 // openEnvironmentLog opens what stands for the log of an attempt whose script
 // never began: what the tools said. Whoever follows a run wants only what the
 // script writes.
-func (l *logReader) openEnvironmentLog() io.ReadCloser {
+func (l *logReader) openEnvironmentLog(r *run.Run) io.ReadCloser {
 	if l.q.Follow || l.offset > 0 {
 		return nil
 	}
-	f, err := artifact.OpenDirectory(l.c.attemptDir(l.id, l.attempt)).Open(environmentLogName)
+	folder, err := l.c.attemptFolder(r.Config, l.id, l.attempt)
+	if err != nil {
+		return nil
+	}
+	f, err := folder.Open(l.ctx, environmentLogName)
 	if err != nil {
 		return nil
 	}

@@ -20,11 +20,11 @@ func (e *NoOutputError) Error() string {
 // Outputs lists what an attempt left in outputs/ and logs/. attempt zero: the
 // last one.
 func (c *Controller) Outputs(ctx context.Context, id string, attempt int) ([]OutputFile, error) {
-	_, d, err := c.artifacts(ctx, id, attempt)
+	_, d, err := c.left(ctx, id, attempt)
 	if err != nil || d == nil {
 		return nil, err
 	}
-	files, err := d.List()
+	files, err := d.List(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list outputs: %w", err)
 	}
@@ -37,31 +37,28 @@ func (c *Controller) Outputs(ctx context.Context, id string, attempt int) ([]Out
 
 // OpenOutput opens one file that an attempt left. Errors: *NoOutputError.
 func (c *Controller) OpenOutput(ctx context.Context, id string, attempt int, path string) (*Readable, error) {
-	r, d, err := c.artifacts(ctx, id, attempt)
+	r, d, err := c.left(ctx, id, attempt)
 	if err != nil {
 		return nil, err
 	}
 	if d == nil {
 		return nil, &NoOutputError{Run: r.ID, Path: path}
 	}
-	f, err := d.Open(path)
+	f, err := d.Open(ctx, path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &NoOutputError{Run: r.ID, Path: path}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open output: %w", err)
 	}
-	info, err := f.Stat()
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open output: %w", err), f.Close())
-	}
+	file := f.File()
 	return &Readable{
-		OutputFile: OutputFile{Path: path, Size: info.Size(), Mode: uint32(info.Mode().Perm())}, ReadCloser: f,
+		OutputFile: OutputFile{Path: path, Size: file.Size, Mode: uint32(file.Mode.Perm())}, ReadCloser: f,
 	}, nil
 }
 
-// artifacts is where an attempt's files are; nil when the run has none yet.
-func (c *Controller) artifacts(ctx context.Context, id string, attempt int) (*run.Run, *artifact.Directory, error) {
+// left is where an attempt's files are; nil when the run has none yet.
+func (c *Controller) left(ctx context.Context, id string, attempt int) (*run.Run, artifact.Folder, error) {
 	r, err := c.Run(ctx, id)
 	if err != nil {
 		return nil, nil, err
@@ -76,5 +73,6 @@ func (c *Controller) artifacts(ctx context.Context, id string, attempt int) (*ru
 	if attempt == 0 {
 		attempt = newest
 	}
-	return r, artifact.OpenDirectory(c.attemptDir(r.ID, attempt)), nil
+	d, err := c.attemptFolder(r.Config, r.ID, attempt)
+	return r, d, err
 }

@@ -91,6 +91,12 @@ func (c *Controller) pruneRuns(ctx context.Context, o PruneOptions, report *Prun
 			continue
 		}
 		size := treeSize(c.runDir(r.ID))
+		elsewhere, err := c.deleteArtifacts(ctx, r.ID, o.DryRun)
+		if err != nil {
+			report.Kept = append(report.Kept, KeptRun{ID: r.ID, Why: err.Error()})
+			continue
+		}
+		size += elsewhere
 		// The row goes first: files without a row are found by the next prune,
 		// a row without files would promise outputs that are not there.
 		if !o.DryRun {

@@ -71,6 +71,9 @@ func (c *Controller) Submit(ctx context.Context, s Submission) (_ *run.Run, crea
 	if t.slots.leaving {
 		return nil, false, &InvalidError{What: fmt.Sprintf("the compute target %s is being detached", t.name), Where: "compute_target"}
 	}
+	if name := c.artifacts.of(s.Config); name != HomeStore {
+		s.Config.Outputs.Store = name // whatever config.yaml says later
+	}
 	r := c.newRun(s)
 	existing, created, err := c.store.CreateRun(ctx, r, s.RequestID, sealed)
 	if err != nil {
@@ -157,6 +160,9 @@ func (c *Controller) checkConfig(s Submission) (*target, error) {
 		if _, ok := s.Secrets[name]; !ok {
 			wrong = append(wrong, &InvalidError{What: fmt.Sprintf("secret %s has no value", name), Where: fmt.Sprintf("secrets[%d]", i)})
 		}
+	}
+	if e := c.artifacts.check(s.Config); e != nil {
+		wrong = append(wrong, e)
 	}
 	t, err := c.target(s.Config.ComputeTarget)
 	wrong = append(wrong, checkInputs(s.Config, t == nil || t.name == localTarget)...)

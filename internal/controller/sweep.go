@@ -3,7 +3,6 @@ package controller
 import (
 	"errors"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/runnerml/runner/backends"
@@ -59,11 +58,6 @@ func (c *Controller) sweepOnce(t *target, s backends.Sweeper) {
 		}
 		c.log.Info("leftovers of an ended attempt were removed", "run", ref.Run, "attempt", ref.Number)
 	}
-}
-
-// attemptDir is where logs and outputs of an attempt are kept.
-func (c *Controller) attemptDir(id string, number int) string {
-	return filepath.Join(c.runDir(id), "attempts", strconv.Itoa(number))
 }
 
 func (c *Controller) runDir(id string) string { return filepath.Join(c.home, "runs", id) }

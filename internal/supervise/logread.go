@@ -30,6 +30,11 @@ func OffsetSince(dir string, t time.Time) (int64, error) {
 	return offsetSince(index, size, t.UnixNano()), nil
 }
 
+// OffsetIn is OffsetSince for a log of that size whose index was read already.
+func OffsetIn(index []byte, size int64, t time.Time) int64 {
+	return offsetSince(index, size, t.UnixNano())
+}
+
 func offsetSince(index []byte, size, t int64) int64 {
 	entries := len(index) / indexEntry
 	at := func(i int) (offset, written int64) {
