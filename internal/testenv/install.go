@@ -29,6 +29,8 @@ var needed = []struct{ file, debian string }{
 	{"iptables", "iptables"},
 	{"node", "nodejs"},
 	{"npm", "npm"},
+	{"nsenter", "util-linux"},
+	{"tc", "iproute2"},
 	{"podman", "podman"},
 	{"promtool", "prometheus"},
 	{"/usr/bin/python3", "python3"},

@@ -2,9 +2,7 @@ package testenv
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -62,18 +60,10 @@ func buildRunner(ctx context.Context, to string) error {
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build: %w\n%s", err, out)
 	}
-	from, err := os.Open(bin)
-	if err != nil {
-		return fmt.Errorf("copy the program: %w", err)
-	}
-	defer from.Close()
-	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o755)
-	if err != nil {
-		return fmt.Errorf("copy the program: %w", err)
-	}
-	_, err = io.Copy(out, from)
-	if err = errors.Join(err, out.Close()); err != nil {
-		return fmt.Errorf("copy the program: %w", err)
+	// Another process writes it: one of ours that is just being started would have it open for writing, and nobody can
+	// run it then.
+	if out, err := exec.CommandContext(ctx, "cp", "--", bin, to).CombinedOutput(); err != nil {
+		return fmt.Errorf("copy the program: %w\n%s", err, out)
 	}
 	return nil
 }

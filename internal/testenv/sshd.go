@@ -23,17 +23,19 @@ type SSHOptions struct {
 	// KeyboardInteractive: it takes passwords that way alone, by PAM.
 	KeyboardInteractive bool
 	NoPython            bool     // who logs in finds no Python
+	Net                 *Netns   // where it is; nil: on loopback
 	Config              []string // more lines of sshd_config
 }
 
-// SSHServer is an OpenSSH server on loopback that belongs to one test.
+// SSHServer is an OpenSSH server that belongs to one test.
 type SSHServer struct {
-	Address     string // 127.0.0.1:PORT
+	Address     string // HOST:PORT, of loopback or in a namespace
 	KnownHosts  string // a known_hosts file that knows it
 	Fingerprint string // of its Ed25519 key, "SHA256:..."
 	Dir         string // its configuration, keys and log
 
 	t        testing.TB
+	net      *Netns
 	pid      int
 	noPython bool
 }
@@ -73,20 +75,28 @@ func startSSHD(ctx context.Context, t testing.TB, o SSHOptions) (*SSHServer, err
 	if err := errors.Join(os.Chmod(dir, 0o755), os.Mkdir(filepath.Join(dir, "keys"), 0o755)); err != nil {
 		return nil, err
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := sshAddress(o.Net)
 	if err != nil {
 		return nil, err
 	}
-	address := listener.Addr().String()
-	if err := listener.Close(); err != nil {
-		return nil, err
-	}
-	s := &SSHServer{Address: address, Dir: dir, KnownHosts: filepath.Join(dir, "known_hosts"), t: t, noPython: o.NoPython}
+	s := &SSHServer{Address: address, Dir: dir, KnownHosts: filepath.Join(dir, "known_hosts"), t: t, net: o.Net, noPython: o.NoPython}
 	if err := errors.Join(s.MakeHostKeys(ctx), s.configure(o), s.start(ctx)); err != nil {
 		return nil, err
 	}
 	t.Cleanup(s.Stop)
 	return s, nil
+}
+
+// sshAddress is where a server can listen: on a free port of loopback, or in a namespace, which is its own.
+func sshAddress(n *Netns) (string, error) {
+	if n != nil {
+		return net.JoinHostPort(n.Far, "22"), nil
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return listener.Addr().String(), listener.Close()
 }
 
 // MakeHostKeys gives the server new keys, in place of those it has; a running one keeps the old until it is started
@@ -189,6 +199,9 @@ func (s *SSHServer) start(ctx context.Context) error {
 	if s.noPython { // its mounts are its own
 		cmd = exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-ec", withoutPython,
 			filepath.Join(s.Dir, "over"), sshdProgram, "-D", "-e", "-f", s.config())
+	}
+	if s.net != nil {
+		cmd = s.net.Command(context.WithoutCancel(ctx), cmd.Args...)
 	}
 	if s.pid, err = daemon(ctx, cmd, filepath.Join(s.Dir, "log"), s.answers); err != nil {
 		return err

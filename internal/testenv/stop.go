@@ -26,7 +26,7 @@ func Stop(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(endOrphans(ctx, ledger, true), removeStaleSSH(ctx), StopDocker(ctx))
+	return errors.Join(endOrphans(ctx, ledger, true), removeStaleSSH(ctx), stopNetns(ctx), StopDocker(ctx))
 }
 
 // Clean is [Stop], and removes all that this package made.
