@@ -60,8 +60,9 @@ type Config struct {
 	// DialTimeout bounds each step to a connection that waits for the other
 	// side (10 s), not what the functions above take.
 	DialTimeout time.Duration
-	// KeepAlive is how often the other side is asked whether it lives (15 s).
-	// After three times that without an answer the connection is dead.
+	// KeepAlive is how often the other side is asked whether it lives (10 s).
+	// When nothing comes for three times that after a question, the connection is
+	// dead: a line that was cut is known after at most four times that.
 	KeepAlive time.Duration
 	// Patience is how long one operation waits for a connection (1 min) before
 	// it says that the host cannot be reached. Open does not wait.
@@ -84,9 +85,9 @@ type Login struct {
 const (
 	defaultRoot        = "~/.runner"
 	defaultDialTimeout = 10 * time.Second
-	defaultKeepAlive   = 15 * time.Second
+	defaultKeepAlive   = 10 * time.Second
 	defaultPatience    = time.Minute
-	// lostAfter is how many questions may go without an answer.
+	// lostAfter is for how many times KeepAlive nothing need come.
 	lostAfter = 3
 )
 

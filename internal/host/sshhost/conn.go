@@ -87,7 +87,8 @@ func (c *conn) lost(begun bool, err error) error {
 var errIdle = errors.New("it was idle")
 
 // keepAlive asks the other side whether it lives, and ends the connection when
-// it does not say so.
+// nothing comes from there any more. An answer may be long behind what a slow
+// line still has to carry, so anything that comes will do.
 func (c *conn) keepAlive(every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -106,16 +107,39 @@ func (c *conn) keepAlive(every time.Duration) {
 			defer close(answer)
 			_, _, _ = c.client.SendRequest("keepalive@openssh.com", true, nil) // any answer will do
 		})
-		patience := time.NewTimer(lostAfter * every)
-		select {
-		case <-answer:
-		case <-patience.C:
+		if !c.hears(answer, lostAfter*every) {
 			c.kill(errSilent)
-		case <-c.dead:
 		}
-		patience.Stop()
 	}
 }
+
+// hears waits for an answer, as long as anything comes: false when nothing did
+// for so long.
+func (c *conn) hears(answer <-chan struct{}, patience time.Duration) bool {
+	asked := time.Now()
+	for {
+		last := c.heard()
+		if last.Before(asked) {
+			last = asked
+		}
+		left := time.Until(last.Add(patience))
+		if left <= 0 {
+			return false
+		}
+		timer := time.NewTimer(left)
+		select {
+		case <-answer:
+		case <-c.dead:
+		case <-timer.C:
+			continue
+		}
+		timer.Stop()
+		return true
+	}
+}
+
+// heard is when something came last from the machine.
+func (c *conn) heard() time.Time { return c.wires[len(c.wires)-1].heard() }
 
 // open opens a channel. When ctx ends first, a channel that comes later is
 // closed; late is called when that is settled.

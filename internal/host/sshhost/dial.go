@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -85,7 +86,7 @@ func (d *dialer) try(ctx context.Context, h hop, before []*ssh.Client, algorithm
 	if err != nil {
 		return nil, nil, err
 	}
-	w := &wire{Conn: raw}
+	w := newWire(raw)
 	stop := context.AfterFunc(ctx, func() { _ = w.Close() })
 	defer stop()
 	// The other side has DialTimeout to answer, whatever somebody takes who is asked.
@@ -159,6 +160,8 @@ var errNoName = errors.New("it is no name of the ssh configuration, and no name 
 // take the end of the stream for the end of something good.
 type wire struct {
 	net.Conn
+	// last is when something came last, in nanoseconds of Unix time.
+	last atomic.Int64
 
 	mu     sync.Mutex
 	broken error
@@ -184,6 +187,15 @@ func (w *wire) foreign() string {
 	return string(bytes.TrimSpace(line))
 }
 
+func newWire(c net.Conn) *wire {
+	w := &wire{Conn: c}
+	w.last.Store(time.Now().UnixNano())
+	return w
+}
+
+// heard is when something came last from the other side.
+func (w *wire) heard() time.Time { return time.Unix(0, w.last.Load()) }
+
 func (w *wire) Read(p []byte) (int, error) {
 	n, err := w.Conn.Read(p)
 	w.mu.Lock()
@@ -191,6 +203,9 @@ func (w *wire) Read(p []byte) (int, error) {
 		w.greeting = append(w.greeting, p[:min(n, room)]...)
 	}
 	w.mu.Unlock()
+	if n > 0 {
+		w.last.Store(time.Now().UnixNano())
+	}
 	if err != nil {
 		w.note(err)
 	}

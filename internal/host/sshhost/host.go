@@ -207,7 +207,7 @@ func (h *Host) fine(c *conn) {
 }
 
 // lost says that a connection broke.
-func (h *Host) lost(c *conn, err error) {
+func (h *Host) lost(c *conn, err *LostError) {
 	if c.lives() {
 		return // only a session of it broke
 	}
@@ -217,7 +217,7 @@ func (h *Host) lost(c *conn, err error) {
 		return // somebody said so before
 	}
 	h.prune()
-	h.inTrouble(err)
+	h.inTrouble(&LostError{Address: c.address, Err: err.Err}, c.heard()) // whatever it was that it cut off
 	h.cfg.Log.Info("connection lost", "address", c.address, "error", err)
 }
 
@@ -226,14 +226,15 @@ func (h *Host) prune() {
 	h.conns = slices.DeleteFunc(h.conns, func(c *conn) bool { return !c.lives() })
 }
 
-// inTrouble counts a failure; the caller holds the lock.
-func (h *Host) inTrouble(err error) {
+// inTrouble counts a failure; the caller holds the lock. The machine was heard
+// of until since.
+func (h *Host) inTrouble(err error, since time.Time) {
 	h.failures++
 	if len(h.conns) > 0 {
 		return // there are others
 	}
 	if h.trouble == nil {
-		h.since = time.Now()
+		h.since = since
 	}
 	h.trouble = err
 }
@@ -261,7 +262,7 @@ func (h *Host) connection(ctx context.Context, ready func(*conn) bool) (*conn, e
 		var dialed <-chan struct{}
 		if h.dialing == nil && len(h.conns) < maxConns {
 			h.dialing = &attempt{done: make(chan struct{})}
-			a, pause := h.dialing, pauseAfter(h.failures)
+			a, pause := h.dialing, pauseAfter(h.failures, h.trouble)
 			h.tasks.Go(func() { h.try(a, pause) })
 		}
 		a := h.dialing
@@ -314,7 +315,7 @@ func (h *Host) try(a *attempt, pause time.Duration) {
 	h.dialing = nil
 	switch {
 	case a.err != nil:
-		h.inTrouble(a.err)
+		h.inTrouble(a.err, time.Now())
 		h.cfg.Log.Debug("no connection", "address", h.Address(), "error", a.err)
 	case h.closed:
 		a.conn.kill(errClosed)
@@ -351,18 +352,25 @@ func (h *Host) again() (*conn, error) {
 
 const (
 	shortestPause = 250 * time.Millisecond
-	maxPause      = 30 * time.Second
+	// silentPause is the longest pause before a machine is tried again that does
+	// not answer: somebody may just have plugged it in. maxPause is the same for
+	// one that answers and does not want us: it may bar those who knock often.
+	silentPause = 8 * time.Second
+	maxPause    = 30 * time.Second
 )
 
 // pauseAfter is how long to wait before the next try: longer each time, and
 // never the same for all who wait for a machine.
-func pauseAfter(failures int) time.Duration {
+func pauseAfter(failures int, trouble error) time.Duration {
 	if failures <= 1 { // the line broke just now
 		return rand.N(shortestPause / 5)
 	}
 	pause := maxPause
+	if trouble == nil || errors.Is(trouble, ErrUnreachable) {
+		pause = silentPause
+	}
 	if n := failures - 2; n < 7 {
-		pause = shortestPause << n
+		pause = min(pause, shortestPause<<n)
 	}
 	return pause/2 + rand.N(pause/2)
 }
