@@ -95,9 +95,11 @@ func (h *Host) connect() (*link, error) {
 	if h.cur != nil && !h.cur.session.IsClosed() {
 		return h.cur, nil
 	}
-	toServe, in := io.Pipe()
+	// What is small goes into it at once, also while nobody there takes it: who
+	// asks something can go away again.
+	in := newPipe()
 	out := newPipe()
-	session, err := yamux.Client(twoWay{out, in, func() error { out.end(io.EOF); return in.Close() }}, muxConfig())
+	session, err := yamux.Client(twoWay{out, in, func() error { out.end(io.EOF); in.end(io.EOF); return nil }}, muxConfig())
 	if err != nil {
 		return nil, err
 	}
@@ -106,11 +108,12 @@ func (h *Host) connect() (*link, error) {
 	go func() {
 		defer close(l.done)
 		defer cancel()
-		l.err = h.Host.Run(ctx, host.Command{Argv: []string{h.bin, "onhost", "serve", h.Root()}, Stdin: toServe, Stdout: out})
-		_ = toServe.CloseWithError(ErrCut) // always nil
+		l.err = h.Host.Run(ctx, host.Command{Argv: []string{h.bin, "onhost", "serve", h.Root()}, Stdin: in, Stdout: out})
+		in.end(ErrCut)
 		out.end(io.EOF)
 		_ = session.Close() // it has no more to say
 	}()
+	go sayHere(session)
 	go func() {
 		<-session.CloseChan()
 		grace := time.NewTimer(endGrace) // its standard input has ended

@@ -44,6 +44,7 @@ const (
 	opSpawn    = "spawn"
 	opDigest   = "digest"
 	opProbe    = "probe"
+	opAlive    = "alive"
 )
 
 const (
@@ -83,10 +84,10 @@ type twoWay struct {
 func (t twoWay) Close() error { return t.close() }
 
 // Serve does what it is asked for by the one who started it, until that one is
-// gone; then it ends what it runs.
+// gone, or silent for hereLimit; then it ends what it runs.
 func serve(root string, stdin io.Reader, stdout io.Writer) error {
 	ctx := context.Background()
-	session, err := yamux.Server(twoWay{stdin, stdout, func() error { return nil }}, muxConfig())
+	session, err := yamux.Server(twoWay{whileHeard(stdin, hereLimit), stdout, func() error { return nil }}, muxConfig())
 	if err != nil {
 		return err
 	}
@@ -158,6 +159,8 @@ func (s *served) answer(ctx context.Context) error {
 		answer, err = inventory.Probe(ctx, s.here)
 	case opRun, opSpawn:
 		return s.run(ctx, r)
+	case opAlive:
+		return hearHere(s.in)
 	default:
 		err = fmt.Errorf("%q: %w", r.Op, errFrame)
 	}
