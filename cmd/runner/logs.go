@@ -81,10 +81,13 @@ func (c *cli) followLog(ctx context.Context, client *client.Client, r *run.Run, 
 	return nil
 }
 
-// waits keeps in mind whether the run is queued.
+// waits keeps in mind whether the run is queued, and says why nothing comes.
 func (f *follower) waits(n controller.Notice) error {
-	if n.Run != nil {
+	switch {
+	case n.Run != nil:
 		f.queued.Store(n.Run.State == run.Queued)
+	case n.Remark != nil:
+		f.remark(*n.Remark)
 	}
 	return nil
 }

@@ -87,7 +87,7 @@ func (d *driver) loop(ctx context.Context) {
 			return
 		}
 		d.trouble(err)
-		if d.stop.Err() != nil {
+		if d.stop.Err() != nil || backends.OutcomeOf(err) == run.OutcomeTargetUnreachable { // who waits for a line pauses itself
 			pause = min(pause, retryStopping)
 		}
 		if sleepOr(ctx, d.stop, pause) != nil {
@@ -115,7 +115,11 @@ func (d *driver) trouble(err error) {
 	}
 	since := d.failing.Local().Format("15:04")
 	if backends.OutcomeOf(err) == run.OutcomeTargetUnreachable {
-		d.c.live.setRemark(d.id, unreachableWords(since, err.Error()))
+		words := d.t.away()
+		if words == "" {
+			words = unreachableWords(since, err.Error())
+		}
+		d.c.live.setRemark(d.id, words)
 		return
 	}
 	d.c.live.setRemark(d.id, fmt.Sprintf("%v (since %s, still trying)", err, since))

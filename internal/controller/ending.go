@@ -106,22 +106,70 @@ func (d *driver) advanceAt(
 func (d *driver) finalize(ctx context.Context, r *run.Run) (*run.Run, error) {
 	a := r.Last()
 	lost := a.Outcome != nil && *a.Outcome == run.OutcomeTargetUnreachable
+	if lost && d.t.away() != "" { // it was waited for already
+		return d.leaveBehind(ctx)
+	}
 	if !a.Collected {
 		next, err := d.bringHome(ctx, r)
 		_, storeDown := errors.AsType[*artifact.UnavailableError](err)
-		if err != nil && lost && !storeDown && ctx.Err() == nil { // the sweep clears up when it is there again
+		switch {
+		case err == nil:
+		case storeDown, ctx.Err() != nil: // the target is not to blame
+			return r, err
+		case lost:
 			d.log.Warn("nothing could be brought home from a target that was given up", "error", err)
-			return d.conclude(ctx)
-		}
-		if err != nil {
+			return d.leaveBehind(ctx)
+		case d.silentTooLong(err):
+			return d.giveUpOutputs(ctx, r)
+		default:
 			return r, err
 		}
 		r = next
 	}
-	if err := d.t.backend.Release(ctx, ref(r)); err != nil && !lost {
+	if err := d.t.backend.Release(ctx, ref(r)); err != nil {
+		if ctx.Err() == nil && (lost || d.silentTooLong(err)) {
+			return d.leaveBehind(ctx)
+		}
 		return r, fmt.Errorf("clean up on the target: %w", err)
 	}
 	return d.conclude(ctx)
+}
+
+// leaveBehind concludes without having cleaned up on the target: the sweep does
+// when it is there again.
+func (d *driver) leaveBehind(ctx context.Context) (*run.Run, error) {
+	r, err := d.conclude(ctx)
+	d.t.leaveBehind()
+	return r, err
+}
+
+// silentTooLong reports whether err is a target that could not be reached for
+// the whole limit.
+func (d *driver) silentTooLong(err error) bool {
+	return backends.OutcomeOf(err) == run.OutcomeTargetUnreachable &&
+		!d.failing.IsZero() && d.c.now().Sub(d.t.silentSince(d.failing)) >= d.c.unreachableLimit
+}
+
+// giveUpOutputs ends an attempt that had ended on a target which has gone with
+// what it left: how it ended is kept in words. Who canceled it wanted nothing.
+func (d *driver) giveUpOutputs(ctx context.Context, r *run.Run) (*run.Run, error) {
+	number, limit := r.Last().Number, short(d.c.unreachableLimit)
+	_, err := d.c.update(ctx, d.id, func(r *run.Run) ([]run.Event, error) {
+		a := r.Last()
+		if a.Number != number || a.Outcome == nil {
+			return nil, errNoChange
+		}
+		words := fmt.Sprintf("its outputs and logs could not be brought home: the target was not reached for %s", limit)
+		if *a.Outcome != run.OutcomeCanceled {
+			a.Message = fmt.Sprintf("%s; it had ended: %s", words, a.Message)
+			*a.Outcome = run.OutcomeTargetUnreachable
+		}
+		return []run.Event{d.c.event(number, r.State, r.State, words)}, nil
+	})
+	if err != nil && !isNoChange(err) {
+		return r, err
+	}
+	return d.leaveBehind(ctx)
 }
 
 // bringHome collects what the attempt left.

@@ -111,7 +111,16 @@ func (l *logReader) begin(r *run.Run) error {
 	} else if t, terr := l.c.target(r.Target); terr == nil {
 		if f, ok := t.backend.(backends.LogFinder); ok {
 			at := backends.Ref{Run: l.id, Number: l.attempt, Handle: backends.Handle(r.Attempts[l.attempt-1].Handle)}
-			l.offset, err = f.LogOffset(l.ctx, at, l.q.Node, l.q.Tail, l.q.Since)
+			ctx := l.ctx
+			if !l.q.Follow {
+				var done context.CancelFunc
+				ctx, done = t.whileThere(ctx)
+				defer done()
+			}
+			l.offset, err = f.LogOffset(ctx, at, l.q.Node, l.q.Tail, l.q.Since)
+			if cause := context.Cause(ctx); err != nil && cause != nil {
+				return cause
+			}
 		}
 	}
 	if err != nil {
@@ -200,7 +209,13 @@ func (l *logReader) openLive(r *run.Run, a run.Attempt) (bool, error) {
 		return false, err
 	}
 	at := backends.Ref{Run: l.id, Number: a.Number, Handle: backends.Handle(a.Handle)}
-	f, err := t.backend.Logs(l.ctx, at, backends.Source{Node: l.q.Node, Follow: l.q.Follow}, l.offset)
+	ctx := l.ctx
+	if !l.q.Follow {
+		var done context.CancelFunc
+		ctx, done = t.whileThere(ctx)
+		context.AfterFunc(l.ctx, done)
+	}
+	f, err := t.backend.Logs(ctx, at, backends.Source{Node: l.q.Node, Follow: l.q.Follow}, l.offset)
 	if err == nil {
 		l.current, l.home = f, false
 		return true, nil

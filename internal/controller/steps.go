@@ -221,13 +221,16 @@ func (d *driver) sighted(ctx context.Context, r *run.Run, s sighting, silent *ti
 func (d *driver) silence(ctx context.Context, r *run.Run, s sighting, silent *time.Time) (*run.Run, bool, error) {
 	now := d.c.now()
 	if silent.IsZero() {
-		*silent = now
+		*silent = d.t.silentSince(now)
 	}
 	why := s.Reason
 	if s.Err != nil {
 		why = s.Err.Error()
 	}
-	text := unreachableWords(silent.Local().Format("15:04"), why)
+	text := d.t.away() // it may have been silent before it was asked
+	if text == "" {
+		text = unreachableWords(silent.Local().Format("15:04"), why)
+	}
 	if now.Sub(*silent) >= d.c.unreachableLimit {
 		next, err := d.finish(ctx, r, ending{outcome: run.OutcomeTargetUnreachable, message: text})
 		return next, true, err
@@ -253,7 +256,11 @@ func (d *driver) stepFailed(ctx context.Context, r *run.Run, err error) (*run.Ru
 	if backends.OutcomeOf(err) == run.OutcomeEnvironmentFailed {
 		patience = min(patience, environmentPatience)
 	}
-	lasting := !d.failing.IsZero() && d.c.now().Sub(d.failing) >= patience
+	since := d.failing
+	if backends.OutcomeOf(err) == run.OutcomeTargetUnreachable {
+		since = d.t.silentSince(since)
+	}
+	lasting := !d.failing.IsZero() && d.c.now().Sub(since) >= patience
 	if backends.IsTemporary(err) && !lasting {
 		return r, err
 	}

@@ -32,6 +32,8 @@ type target struct {
 	absence *absence
 	// door is the open connection of an attached target; else nil.
 	door *compute.Door
+	// lost is poked when something was left behind on it. Capacity 1.
+	lost chan struct{}
 
 	ctx    context.Context //nolint:containedctx // the life of the target's goroutines
 	cancel context.CancelFunc
@@ -46,7 +48,7 @@ type attached struct {
 
 // newTarget is a target whose backend is open.
 func (c *Controller) newTarget(name string, b backends.Backend, s *slots) *target {
-	t := &target{name: name, backend: b, slots: s, observer: newObserver(b, c.log.With("target", name))}
+	t := &target{name: name, backend: b, slots: s, observer: newObserver(b, c.log.With("target", name)), lost: make(chan struct{}, 1)}
 	t.ctx, t.cancel = context.WithCancel(c.ctx)
 	return t
 }
@@ -73,6 +75,7 @@ func (c *Controller) begin(t *target) {
 	t.group.Go(func() { t.observer.run(t.ctx) })
 	t.group.Go(func() { c.keepQueue(t) })
 	t.group.Go(func() { c.sweep(t) })
+	t.group.Go(func() { c.tellTrouble(t) })
 }
 
 // holders are the runs that hold something of a target, sorted.
@@ -218,9 +221,12 @@ func (t *target) sizeHint() string {
 	return "runner compute show " + t.name + " shows what it has"
 }
 
-// unreachableWords are what is said of a run whose target does not answer.
+// unreachableSince is how the words begin that are said of a run whose target
+// does not answer.
+const unreachableSince = "target unreachable since "
+
 func unreachableWords(since, why string) string {
-	return fmt.Sprintf("target unreachable since %s, still trying: %s", since, why)
+	return fmt.Sprintf("%s%s, still trying: %s", unreachableSince, since, why)
 }
 
 var errNoMachines = errors.New("this server attaches no targets")

@@ -22,6 +22,9 @@ const (
 	// refusedMost is the longest pause after a try that trying again will
 	// hardly mend: servers bar those who knock too often.
 	refusedMost = 5 * time.Minute
+	// silentMost is the longest pause after a try that found nobody there, who
+	// may come at any moment.
+	silentMost = 8 * time.Second
 )
 
 // absence is why a target is not there.
@@ -96,7 +99,7 @@ func (c *Controller) reach(t *target) {
 			return
 		}
 		c.unreached(t, err)
-		most := retryMost
+		most := silentMost
 		if !compute.IsTemporary(err) {
 			most, pause = refusedMost, max(pause, retryMost)
 		}
@@ -246,7 +249,7 @@ func recordOf(t *store.Target) (*attached, error) {
 type absentBackend struct{ absence *absence }
 
 func (b absentBackend) failure() error {
-	return &backends.Failure{Outcome: run.OutcomeTargetUnreachable, Temporary: true, Err: errors.New(b.absence.words())}
+	return unreachableError(b.absence.words())
 }
 
 func (b absentBackend) Prepare(context.Context, backends.Attempt, backends.Progress) error {
