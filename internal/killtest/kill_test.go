@@ -42,21 +42,41 @@ type house struct {
 	cli    *testenv.CLI
 	home   string
 	starts string // a file per run; one line per start of its script
-	engine testenv.Engine
-	kills  atomic.Int64
-	ids    map[string]bool
+	// spec is what the spec of run i has besides its command.
+	spec func(i int) string
+	// left names what is left of our runs where they ran.
+	left  func(ids map[string]bool) []string
+	kills atomic.Int64
+	ids   map[string]bool
+}
+
+// soakRuns is how many runs a kill test has.
+func soakRuns() int {
+	if n, err := strconv.Atoi(os.Getenv("RUNNER_SOAK_RUNS")); err == nil {
+		return n
+	}
+	return 24
 }
 
 func TestKill(t *testing.T) {
 	engine := testenv.Docker(t)
-	runs := 24
-	if n, err := strconv.Atoi(os.Getenv("RUNNER_SOAK_RUNS")); err == nil {
-		runs = n
+	h := newHouse(t, testenv.Runner(t, "DOCKER_HOST="+engine.Host), t.TempDir())
+	h.spec = func(i int) string {
+		if i%2 == 0 {
+			return ""
+		}
+		return fmt.Sprintf("environment: {docker: {image: %q, volumes: [%q]}}\n", engine.Base, h.starts+":"+h.starts)
 	}
-	h := newHouse(t, engine)
+	h.left = func(ids map[string]bool) []string { return containersOf(t, engine, ids) }
+	h.carryOut(soakRuns(), h.kill)
+}
+
+// carryOut submits runs and waits for their end while harm is done.
+func (h *house) carryOut(runs int, harm func(context.Context)) {
+	t := h.t
 	killing, stop := context.WithCancel(t.Context())
 	var killer sync.WaitGroup
-	killer.Go(func() { h.kill(killing) })
+	killer.Go(func() { harm(killing) })
 
 	want := map[string]fate{}
 	for i := range runs {
@@ -67,9 +87,9 @@ func TestKill(t *testing.T) {
 	h.waitAll(want)
 	stop()
 	killer.Wait()
-	t.Logf("%d runs, the agent was killed %d times", runs, h.kills.Load())
+	t.Logf("%d runs, harm was done %d times", runs, h.kills.Load())
 	if h.kills.Load() < int64(runs)/8 {
-		t.Errorf("the agent was killed only %d times: this test proved little", h.kills.Load())
+		t.Errorf("harm was done only %d times: this test proved little", h.kills.Load())
 	}
 	for id, f := range want {
 		h.check(id, f)
@@ -77,11 +97,8 @@ func TestKill(t *testing.T) {
 	h.checkNothingIsLeft()
 }
 
-func newHouse(t *testing.T, engine testenv.Engine) *house {
-	h := &house{t: t, starts: t.TempDir(), engine: engine, ids: map[string]bool{}}
-	h.cli = testenv.Runner(t, "DOCKER_HOST="+engine.Host)
-	h.home = h.cli.Home
-	return h
+func newHouse(t *testing.T, cli *testenv.CLI, starts string) *house {
+	return &house{t: t, cli: cli, home: cli.Home, starts: starts, ids: map[string]bool{}}
 }
 
 func (h *house) submit(i int, f fate) string {
@@ -94,10 +111,7 @@ printf 'result of %[3]d' > outputs/result
 	if err := os.WriteFile(filepath.Join(src, "script.sh"), []byte(script), 0o600); err != nil {
 		h.t.Fatal(err)
 	}
-	spec := fmt.Sprintf("experiment: kill\ndisplay_name: \"%d\"\ncommand: sh script.sh\nresources: {cpus: 0.5}\n", i)
-	if i%2 == 1 {
-		spec += fmt.Sprintf("environment: {docker: {image: %q, volumes: [%q]}}\n", h.engine.Base, h.starts+":"+h.starts)
-	}
+	spec := fmt.Sprintf("experiment: kill\ndisplay_name: \"%d\"\ncommand: sh script.sh\nresources: {cpus: 0.5}\n", i) + h.spec(i)
 	path := filepath.Join(src, "job.yaml")
 	if err := os.WriteFile(path, []byte(spec), 0o600); err != nil {
 		h.t.Fatal(err)
@@ -246,16 +260,8 @@ func (h *house) leftovers() []string {
 		cmdline, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 		left = append(left, fmt.Sprintf("process %d %q", pid, cmdline))
 	}
-	out, err := h.engine.Command(h.t.Context(), "ps", "-a", "--filter", "label=dev.runner.run", "--format", `{{.Label "dev.runner.run"}}`).Output()
-	if err != nil {
-		left = append(left, err.Error())
-	}
-	for _, id := range strings.Fields(string(out)) {
-		if h.ids[id] {
-			left = append(left, "container of "+id)
-		}
-	}
-	err = filepath.WalkDir(h.home, func(path string, e fs.DirEntry, err error) error {
+	left = append(left, h.left(h.ids)...)
+	err := filepath.WalkDir(h.home, func(path string, e fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -269,6 +275,21 @@ func (h *house) leftovers() []string {
 	})
 	if err != nil {
 		left = append(left, err.Error())
+	}
+	return left
+}
+
+// containersOf runs that are there.
+func containersOf(t *testing.T, engine testenv.Engine, ids map[string]bool) []string {
+	var left []string
+	out, err := engine.Command(t.Context(), "ps", "-a", "--filter", "label=dev.runner.run", "--format", `{{.Label "dev.runner.run"}}`).Output()
+	if err != nil {
+		left = append(left, err.Error())
+	}
+	for _, id := range strings.Fields(string(out)) {
+		if ids[id] {
+			left = append(left, "container of "+id)
+		}
 	}
 	return left
 }
