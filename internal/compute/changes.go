@@ -3,6 +3,7 @@ package compute
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -26,8 +27,11 @@ func DecodeFacts(data []byte) (*inventory.Inventory, error) {
 	return &inv, nil
 }
 
+// clockDrift is how far a clock may wander before it is a change, in seconds.
+const clockDrift = 5
+
 // Changes says, a line each, what is other on a machine than it was. What
-// changes all the time (free memory and disk, the clock) is left out.
+// changes all the time (free memory and disk) is left out.
 func Changes(before, now *inventory.Inventory) []string {
 	changes := []string{}
 	if before == nil || now == nil {
@@ -39,7 +43,17 @@ func Changes(before, now *inventory.Inventory) []string {
 			changes = append(changes, fmt.Sprintf("%s: %s -> %s", was[i].name, orNone(was[i].value), orNone(is[i].value)))
 		}
 	}
+	if a, b := before.Clock, now.Clock; a.Known && b.Known && math.Abs(a.Skew-b.Skew) > clockDrift {
+		changes = append(changes, fmt.Sprintf("clock: %s -> %s", skewWords(a.Skew), skewWords(b.Skew)))
+	}
 	return changes
+}
+
+func skewWords(seconds float64) string {
+	if seconds < 0 {
+		return fmt.Sprintf("%.0f s behind ours", -seconds)
+	}
+	return fmt.Sprintf("%.0f s ahead of ours", seconds)
 }
 
 type trait struct{ name, value string }

@@ -263,7 +263,7 @@ func TestRemoveOurs(t *testing.T) {
 func TestChanges(t *testing.T) {
 	machine := func(change func(*inventory.Inventory)) *inventory.Inventory {
 		inv := &inventory.Inventory{
-			Hostname: "box", CPUs: inventory.CPUs{Usable: 8}, Memory: inventory.Memory{Usable: 32 << 30, Available: 1},
+			Hostname: "box", Clock: inventory.Clock{Known: true}, CPUs: inventory.CPUs{Usable: 8}, Memory: inventory.Memory{Usable: 32 << 30, Available: 1},
 			GPUs:   []inventory.GPU{{Name: "A100", ID: "GPU-1"}, {Name: "A100", ID: "GPU-2"}},
 			NVIDIA: inventory.NVIDIA{Driver: "550.54"}, Python: []inventory.Python{{Path: "/usr/bin/python3", Version: "3.11.2"}},
 		}
@@ -278,9 +278,10 @@ func TestChanges(t *testing.T) {
 		want   []string
 	}{
 		{"nothing", nil, []string{}},
-		{"what changes all the time", func(i *inventory.Inventory) { i.Memory.Available, i.Disk.Free, i.Clock.Skew = 5, 7, 9 }, []string{}},
+		{"what changes all the time", func(i *inventory.Inventory) { i.Memory.Available, i.Disk.Free, i.Clock = 5, 7, inventory.Clock{Known: true, Skew: 4} }, []string{}},
 		{"the order of GPUs", func(i *inventory.Inventory) { i.GPUs[0], i.GPUs[1] = i.GPUs[1], i.GPUs[0] }, []string{}},
 		{"a GPU less", func(i *inventory.Inventory) { i.GPUs = i.GPUs[:1] }, []string{"GPUs: A100 GPU-1, A100 GPU-2 -> A100 GPU-1"}},
+		{"clock", func(i *inventory.Inventory) { i.Clock.Skew = -70.2 }, []string{"clock: 0 s ahead of ours -> 70 s behind ours"}},
 		{"driver", func(i *inventory.Inventory) { i.NVIDIA.Driver = "" }, []string{"NVIDIA driver: 550.54 -> none"}},
 		{
 			"several", func(i *inventory.Inventory) {
