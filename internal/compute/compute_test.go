@@ -278,7 +278,9 @@ func TestChanges(t *testing.T) {
 		want   []string
 	}{
 		{"nothing", nil, []string{}},
-		{"what changes all the time", func(i *inventory.Inventory) { i.Memory.Available, i.Disk.Free, i.Clock = 5, 7, inventory.Clock{Known: true, Skew: 4} }, []string{}},
+		{"what changes all the time", func(i *inventory.Inventory) {
+			i.Memory.Available, i.Disk.Free, i.Clock = 5, 7, inventory.Clock{Known: true, Skew: 4}
+		}, []string{}},
 		{"the order of GPUs", func(i *inventory.Inventory) { i.GPUs[0], i.GPUs[1] = i.GPUs[1], i.GPUs[0] }, []string{}},
 		{"a GPU less", func(i *inventory.Inventory) { i.GPUs = i.GPUs[:1] }, []string{"GPUs: A100 GPU-1, A100 GPU-2 -> A100 GPU-1"}},
 		{"clock", func(i *inventory.Inventory) { i.Clock.Skew = -70.2 }, []string{"clock: 0 s ahead of ours -> 70 s behind ours"}},
