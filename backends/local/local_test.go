@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/runnerml/runner/internal/testenv"
+
 	"go.uber.org/goleak"
 
 	"github.com/runnerml/runner/backends"
@@ -32,10 +34,10 @@ const (
 
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "supervise" {
-		os.Exit(supervise.Main(os.Args[2:], os.Stdin, os.Stdout))
+		testenv.Exit(supervise.Main(os.Args[2:], os.Stdin, os.Stdout))
 	}
 	if len(os.Args) > 1 && os.Args[1] == "ranks" {
-		os.Exit(ranks.Main(os.Args[2:]))
+		testenv.Exit(ranks.Main(os.Args[2:]))
 	}
 	backendtest.RunChild(func() (backends.Backend, error) {
 		return open(context.Background(), os.Getenv(homeVariable), os.Getenv(socketVariable))

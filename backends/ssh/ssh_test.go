@@ -38,11 +38,11 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 {
 		switch os.Args[1] {
 		case "supervise":
-			os.Exit(supervise.Main(os.Args[2:], os.Stdin, os.Stdout))
+			testenv.Exit(supervise.Main(os.Args[2:], os.Stdin, os.Stdout))
 		case "ranks":
-			os.Exit(ranks.Main(os.Args[2:]))
+			testenv.Exit(ranks.Main(os.Args[2:]))
 		case "onhost":
-			os.Exit(onhost.Main(os.Args[2:], os.Stdin, os.Stdout))
+			testenv.Exit(onhost.Main(os.Args[2:], os.Stdin, os.Stdout))
 		}
 	}
 	backendtest.RunChild(func() (backends.Backend, error) {

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/runnerml/runner/internal/testenv"
+
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/runnerml/runner/internal/controller"
 	"github.com/runnerml/runner/internal/server"
@@ -30,11 +32,11 @@ func TestMain(m *testing.M) {
 			if os.Getenv(fakeEngine) == "" {
 				main()
 			}
-			os.Exit(execute(os.Args[1:], newCLI(startFake)))
+			testenv.Exit(execute(os.Args[1:], newCLI(startFake)))
 		},
 		// The same, as a later build, and as a later build with a newer database.
-		"runner-later": func() { os.Exit(execute(os.Args[1:], another("later", store.Schema()))) },
-		"runner-newer": func() { os.Exit(execute(os.Args[1:], another("newer", store.Schema()+1))) },
+		"runner-later": func() { testenv.Exit(execute(os.Args[1:], another("later", store.Schema()))) },
+		"runner-newer": func() { testenv.Exit(execute(os.Args[1:], another("newer", store.Schema()+1))) },
 	})
 }
 

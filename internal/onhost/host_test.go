@@ -4,6 +4,8 @@ import (
 	"os"
 	"testing"
 
+	"github.com/runnerml/runner/internal/testenv"
+
 	"go.uber.org/goleak"
 
 	"github.com/runnerml/runner/internal/host"
@@ -14,10 +16,10 @@ import (
 
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "onhost" {
-		os.Exit(onhost.Main(os.Args[2:], os.Stdin, os.Stdout))
+		testenv.Exit(onhost.Main(os.Args[2:], os.Stdin, os.Stdout))
 	}
 	if len(os.Args) > 1 && os.Args[1] == "supervise" {
-		os.Exit(supervise.Main(os.Args[2:], os.Stdin, os.Stdout))
+		testenv.Exit(supervise.Main(os.Args[2:], os.Stdin, os.Stdout))
 	}
 	goleak.VerifyTestMain(m)
 }

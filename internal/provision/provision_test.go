@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/runnerml/runner/internal/testenv"
+
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
@@ -30,7 +32,7 @@ const childVariable = "RUNNER_PROVISIONTEST_CHILD"
 
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "supervise" {
-		os.Exit(supervise.Main(os.Args[2:], os.Stdin, os.Stdout))
+		testenv.Exit(supervise.Main(os.Args[2:], os.Stdin, os.Stdout))
 	}
 	if root := os.Getenv(childVariable); root != "" {
 		child(root)

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/runnerml/runner/internal/testenv"
+
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
@@ -22,7 +24,7 @@ import (
 
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == word {
-		os.Exit(Main(os.Args[2:]))
+		testenv.Exit(Main(os.Args[2:]))
 	}
 	goleak.VerifyTestMain(m)
 }

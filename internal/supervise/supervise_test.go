@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/runnerml/runner/internal/testenv"
+
 	"go.uber.org/goleak"
 
 	"github.com/runnerml/runner/internal/host"
@@ -27,7 +29,7 @@ func TestMain(m *testing.M) {
 				panic(err)
 			}
 		}
-		os.Exit(supervise.Main(os.Args[2:], os.Stdin, os.Stdout))
+		testenv.Exit(supervise.Main(os.Args[2:], os.Stdin, os.Stdout))
 	}
 	goleak.VerifyTestMain(m)
 }
