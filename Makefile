@@ -25,9 +25,8 @@ test: deps build cross lint unit ## everything that CI runs; installs what it ne
 deps:
 	$(GO) run ./internal/testenv/cmd/testenv install
 
-unit: ## the SSH suite apart, without the race detector: under it every process there starts too slowly
-	$(GO) test -race -timeout 20m $$($(GO) list ./... | grep -v /backends/ssh)
-	$(GO) test -timeout 20m ./backends/ssh
+unit: ## with the race detector
+	$(GO) test -race -timeout 20m ./...
 
 lint: $(LINT)
 	$(LINT) run
