@@ -21,7 +21,8 @@ var own struct {
 }
 
 // OwnDigest says which program this is, so that a copy of it can be told. What
-// was found out before is remembered in dir, a directory of copies.
+// was found out before is remembered in dir, a directory of copies; empty:
+// nowhere.
 func OwnDigest(dir string) (string, error) {
 	own.Lock()
 	defer own.Unlock()
@@ -73,16 +74,15 @@ type knownDigest struct {
 	Digest string    `json:"digest"`
 }
 
-// digestIn is the digest of an open file, remembered in the directory dir. That
-// it cannot be remembered is no harm.
+// digestIn is the digest of an open file, remembered in the directory dir;
+// empty: nowhere. That it cannot be remembered is no harm.
 func digestIn(dir string, f *os.File) (string, error) {
-	var st unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
-		return "", fmt.Errorf("digest of %s: %w", f.Name(), err)
+	if dir == "" {
+		return digestOf(f)
 	}
-	state := fileState{
-		Device: uint64(st.Dev), //nolint:unconvert // 32 bits on darwin
-		Inode:  st.Ino, Size: st.Size, Written: st.Mtim.Nano(), Changed: st.Ctim.Nano(),
+	state, err := stateOf(f)
+	if err != nil {
+		return "", err
 	}
 	known := readDigests(dir)
 	for _, k := range known {
@@ -96,6 +96,17 @@ func digestIn(dir string, f *os.File) (string, error) {
 		writeDigests(dir, known[max(0, len(known)-maxDigests):])
 	}
 	return digest, err
+}
+
+func stateOf(f *os.File) (fileState, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return fileState{}, fmt.Errorf("digest of %s: %w", f.Name(), err)
+	}
+	return fileState{
+		Device: uint64(st.Dev), //nolint:unconvert // 32 bits on darwin
+		Inode:  st.Ino, Size: st.Size, Written: st.Mtim.Nano(), Changed: st.Ctim.Nano(),
+	}, nil
 }
 
 const digestLength = 64
