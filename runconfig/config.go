@@ -65,6 +65,8 @@ type ScriptRunConfig struct {
 	// Grace is the time between SIGTERM and SIGKILL on cancel, timeout and
 	// preemption. Default 30 s.
 	Grace Duration `json:"grace,omitempty" yaml:"grace,omitempty"`
+	// Slurm is what a Slurm cluster is asked for beyond resources.
+	Slurm *Slurm `json:"slurm,omitempty" yaml:"slurm,omitempty"`
 	// Restart says which ends of an attempt are followed by another attempt.
 	Restart Restart `json:"restart" yaml:"restart,omitempty"`
 }

@@ -280,6 +280,11 @@ func (v *checks) limits(c *ScriptRunConfig) {
 	if c.Grace < 0 || (c.Grace == 0 && v.written("grace")) {
 		v.addf("grace", "1s is next to nothing", "grace must be more than 0")
 	}
+	if c.Slurm != nil {
+		if where, what, hint := c.Slurm.Problem(); what != "" {
+			v.addf(yamlpos.Join("slurm", where), hint, "%s", what)
+		}
+	}
 	for field, count := range map[string]*int{"restart.preempted": c.Restart.Preempted, "restart.failed": c.Restart.Failed} {
 		if count != nil && (*count < 0 || *count > maxRestarts) {
 			v.addf(field, "", "%s must be between 0 and %d, not %d", field, maxRestarts, *count)

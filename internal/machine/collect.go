@@ -62,7 +62,7 @@ func (m *Machine) collect(ctx context.Context, ref backends.Ref, sink artifact.S
 	if err != nil {
 		return err
 	}
-	if status.Phase == supervise.Running {
+	if status.Phase == supervise.Running && r.Form != inJob {
 		return backends.ErrStillRuns
 	}
 	left, err := m.leftOutside(ctx, at, r.Snapshot)

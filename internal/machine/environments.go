@@ -48,7 +48,7 @@ func (m *Machine) Plan(ctx context.Context, a backends.Attempt) (backends.Plan, 
 	at := m.layout.attempt(a.Ref())
 	inputs := map[string]string{}
 	for name, in := range a.Config.Inputs {
-		p, err := m.placeOf(ctx, name, in, at, formOf(a.Environment))
+		p, err := m.placeOf(ctx, name, in, at, m.config.formOf(a.Environment))
 		if err != nil {
 			return backends.Plan{}, err
 		}

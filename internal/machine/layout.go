@@ -27,13 +27,16 @@ func (l layout) attempt(ref backends.Ref) place {
 // place is an attempt's directory on the host.
 type place string
 
-func (p place) record() string      { return path.Join(string(p), "attempt.json") }
-func (p place) work() string        { return path.Join(string(p), "work") }
-func (p place) half() string        { return path.Join(string(p), "work.half") }
-func (p place) copyList() string    { return path.Join(string(p), "work.list") }
-func (p place) copyUnit() string    { return path.Join(string(p), "work.unit") }
-func (p place) sup() string         { return path.Join(string(p), "sup") }
-func (p place) inputs() string      { return path.Join(string(p), "inputs") }
+func (p place) record() string   { return path.Join(string(p), "attempt.json") }
+func (p place) work() string     { return path.Join(string(p), "work") }
+func (p place) half() string     { return path.Join(string(p), "work.half") }
+func (p place) copyList() string { return path.Join(string(p), "work.list") }
+func (p place) copyUnit() string { return path.Join(string(p), "work.unit") }
+func (p place) sup() string      { return path.Join(string(p), "sup") }
+func (p place) inputs() string   { return path.Join(string(p), "inputs") }
+
+// engine is where a batch engine puts its own words.
+func (p place) engine() string      { return path.Join(string(p), "engine.log") }
 func (p place) environment() string { return path.Join(string(p), "environment.log") }
 
 // workNames are all that there may be of work/.

@@ -39,6 +39,9 @@ type Config struct {
 	// Environ is what plain processes inherit the baseline of, "NAME=value";
 	// nil: what the host gives to whoever logs in.
 	Environ []string
+	// Jobs: attempts are jobs of a batch engine, on machines that see Host's
+	// root. See Job.
+	Jobs bool
 	// Probe says what the host has; nil: inventory.Probe of Host.
 	Probe func(ctx context.Context) (*inventory.Inventory, error)
 }

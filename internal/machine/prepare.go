@@ -44,7 +44,10 @@ func (m *Machine) prepare(ctx context.Context, a backends.Attempt, progress back
 			return err
 		}
 	}
-	r := &record{Run: a.Run, Number: a.Number, Form: formOf(a.Environment), Snapshot: a.Snapshot, BootID: boot, Memory: int64(a.Config.Resources.Memory), Bin: m.bin}
+	r := &record{
+		Run: a.Run, Number: a.Number, Form: m.config.formOf(a.Environment), Snapshot: a.Snapshot, BootID: boot,
+		Memory: int64(a.Config.Resources.Memory), Grace: grace(a), Bin: m.bin,
+	}
 	if a.Environment != nil {
 		r.Environment = a.Environment.Digest
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 	"strconv"
+	"time"
 
 	"github.com/runnerml/runner/backends"
 	"github.com/runnerml/runner/environment"
@@ -21,6 +22,8 @@ type form string
 const (
 	process     form = "process"
 	inContainer form = "container"
+	// inJob: on another machine, by a batch engine.
+	inJob form = "job"
 )
 
 func formOf(r *environment.Resolved) form {
@@ -62,6 +65,8 @@ type record struct {
 	Bin string `json:"bin,omitempty"`
 	// Memory limit in bytes, for words only.
 	Memory int64 `json:"memory,omitempty"`
+	// Grace between SIGTERM and SIGKILL.
+	Grace time.Duration `json:"grace,omitempty"`
 	// FirstLine of the script's file, when it says what runs it.
 	FirstLine []string `json:"first_line,omitempty"`
 }

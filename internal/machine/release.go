@@ -45,8 +45,9 @@ func (m *Machine) release(ctx context.Context, ref backends.Ref) error {
 			return err
 		}
 	}
+	// What runs elsewhere is its engine's to end.
 	// A supervisor that wrote down the end has killed all that was left before.
-	if status.Phase != supervise.Ended || status.Message != "" {
+	if f != inJob && (status.Phase != supervise.Ended || status.Message != "") {
 		if err := m.keeper.Clean(ctx, at.sup()); err != nil {
 			return err
 		}
@@ -64,7 +65,7 @@ func (m *Machine) release(ctx context.Context, ref backends.Ref) error {
 			return err
 		}
 	}
-	for _, name := range append(at.workNames(), at.inputs(), at.sup(), at.environment(), at.record()+".half", at.record()) {
+	for _, name := range append(at.workNames(), at.inputs(), at.sup(), at.engine(), at.environment(), at.record()+".half", at.record()) {
 		if !there[name] && name != at.copyUnit() && name != at.copyList()+".new" { // which parking makes
 			continue
 		}

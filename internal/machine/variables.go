@@ -91,7 +91,7 @@ func (m *Machine) launch(ctx context.Context, a backends.Attempt, r *record, at 
 	}
 	l := supervise.Launch{
 		Mark: mark(a.Ref()), Argv: a.Config.CommandLineOf(r.FirstLine, r.Interpreter, inputs), Dir: surroundings.work,
-		Inherit: r.Form == inContainer || m.config.Environ == nil, PathPrepend: r.PathPrepend,
+		Inherit: r.Form != process || m.config.Environ == nil, PathPrepend: r.PathPrepend,
 		MaxDuration: time.Duration(a.Config.MaxRunDuration), Grace: grace(a), MaxLog: m.config.MaxLog,
 		Memory: int64(a.Config.Resources.Memory), CPUs: a.Config.Resources.CPUs,
 	}

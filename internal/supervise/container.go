@@ -58,7 +58,12 @@ func LaunchInContainer(ctx context.Context, h host.Host, dir string, l Launch, i
 			return nil, fmt.Errorf("launch %s: %w", l.Mark, errors.Join(err, h.RemoveAll(ctx, file)))
 		}
 	}
-	return []string{in.Bin, "supervise", "--launch-file", path.Join(in.Dir, launchFile), in.Dir}, nil
+	return in.Argv(), nil
+}
+
+// Argv is the command line of the supervisor in the container.
+func (in InContainer) Argv() []string {
+	return []string{in.Bin, "supervise", "--launch-file", path.Join(in.Dir, launchFile), in.Dir}
 }
 
 // give changes the owner of files.

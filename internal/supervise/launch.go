@@ -112,6 +112,8 @@ type Status struct {
 	// process ended and nobody had asked for it with Stop: the machine is
 	// being shut down, or somebody is ending what runs on it.
 	Terminated bool `json:"terminated,omitempty"`
+	// NoDirectory: there is not even a directory for it.
+	NoDirectory bool `json:"no_directory,omitempty"`
 	// LogBytes in the log so far.
 	LogBytes int64 `json:"log_bytes"`
 	// LogDropped are bytes of output that are not in the log: over MaxLog, or

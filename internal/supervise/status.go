@@ -15,6 +15,10 @@ func StatusOf(dir string) Status {
 	if info, err := os.Stat(filepath.Join(dir, LogFile)); err == nil {
 		s.LogBytes = info.Size()
 	}
+	if s.Phase == Absent {
+		_, err := os.Lstat(dir)
+		s.NoDirectory = errors.Is(err, os.ErrNotExist)
+	}
 	return s
 }
 

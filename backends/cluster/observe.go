@@ -1,0 +1,94 @@
+package cluster
+
+import (
+	"context"
+	"time"
+
+	"github.com/runnerml/runner/backends"
+	"github.com/runnerml/runner/internal/supervise"
+)
+
+// Observe reads what the supervisors wrote, and asks the engine once for what
+// they do not tell.
+func (b *Backend) Observe(ctx context.Context, refs []backends.Ref) ([]backends.Observation, error) {
+	if len(refs) == 0 {
+		return nil, nil
+	}
+	seen, err := b.observe(ctx, refs)
+	if err != nil && ctx.Err() == nil && (b.files.Unreachable(err) || backends.IsTemporary(err)) {
+		seen = make([]backends.Observation, len(refs))
+		for i, ref := range refs {
+			seen[i] = backends.Observation{Phase: backends.Unknown, Handle: ref.Handle, Reason: err.Error()}
+		}
+		return seen, nil
+	}
+	return seen, err
+}
+
+func (b *Backend) observe(ctx context.Context, refs []backends.Ref) ([]backends.Observation, error) {
+	sups, err := b.files.Supervised(ctx, refs)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]evidence, len(refs))
+	var asked []Mark
+	for i, ref := range refs {
+		all[i] = evidence{sup: sups[i], now: time.Now()}
+		if handed(sups[i]) && !settled(sups[i]) {
+			asked = append(asked, markOf(ref))
+		}
+	}
+	known := map[Mark][]State{}
+	var away error
+	if len(asked) > 0 {
+		if known, away = b.board.look(ctx, asked); away != nil && !backends.IsTemporary(away) {
+			return nil, away
+		}
+	}
+	seen := make([]backends.Observation, len(refs))
+	for i, ref := range refs {
+		e := &all[i]
+		if away != nil && handed(e.sup) && !settled(e.sup) {
+			seen[i] = backends.Observation{Phase: backends.Unknown, Handle: ref.Handle, Reason: away.Error()}
+			continue
+		}
+		if states := known[markOf(ref)]; len(states) > 0 {
+			one := chosen(states)
+			e.job = &one
+		}
+		if err := b.explain(ctx, ref, e); err != nil {
+			return nil, err
+		}
+		seen[i] = e.observation()
+		if o := &seen[i]; o.Phase != backends.Absent && o.Handle == "" {
+			o.Handle = ref.Handle
+			if o.Handle == "" {
+				o.Handle = handleOf(unknownJob)
+			}
+		}
+	}
+	return seen, nil
+}
+
+// handed tells an attempt that was made ready to be submitted, and is not
+// released.
+func handed(s supervise.Status) bool { return s.Phase != supervise.Absent || !s.NoDirectory }
+
+// explain looks for what else there is, when the two words do not suffice.
+func (b *Backend) explain(ctx context.Context, ref backends.Ref, e *evidence) (err error) {
+	if !handed(e.sup) || settled(e.sup) || e.job != nil && e.job.Phase != Ended {
+		return nil
+	}
+	if e.grace, err = b.files.Grace(ctx, ref); err != nil {
+		return err
+	}
+	at, err := b.files.WishedAt(ctx, ref)
+	if err != nil {
+		return err
+	}
+	e.wished = !at.IsZero()
+	if e.sup.Phase != supervise.Ended {
+		e.said, err = b.files.EngineLog(ctx, ref)
+	}
+	return err
+}
