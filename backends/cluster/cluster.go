@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -62,6 +63,7 @@ var (
 	_ backends.EnvironmentKeeper = (*Backend)(nil)
 	_ backends.Planner           = (*Backend)(nil)
 	_ backends.Checker           = (*Backend)(nil)
+	_ backends.Pruner            = (*Backend)(nil)
 )
 
 // New opens the backend: our program is put on the shared file system, if it
@@ -91,8 +93,8 @@ func (b *Backend) Prepare(ctx context.Context, a backends.Attempt, p backends.Pr
 // Check refuses what the engine, or a cluster, could never carry out.
 func (b *Backend) Check(a backends.Attempt) *backends.Invalid {
 	if e := a.Environment; e != nil {
-		switch e.Kind {
-		case environment.Image, environment.ImageBuild, environment.Dockerfile:
+		containers := []environment.Kind{environment.Image, environment.ImageBuild, environment.Dockerfile}
+		if slices.Contains(containers, e.Kind) {
 			return &backends.Invalid{
 				What: "a cluster runs no Docker containers", Where: "environment.docker",
 				Hint: "use environment.python, or call the site's own container program (apptainer) in command",
@@ -139,6 +141,11 @@ func (b *Backend) Environments(ctx context.Context) ([]backends.MadeEnvironment,
 // RemoveEnvironment takes it away unless an attempt has it.
 func (b *Backend) RemoveEnvironment(ctx context.Context, digest string) error {
 	return b.files.RemoveEnvironment(ctx, digest)
+}
+
+// Prune frees what nothing there needs any more.
+func (b *Backend) Prune(ctx context.Context, p backends.Pruning) ([]backends.Freed, error) {
+	return b.files.Prune(ctx, p)
 }
 
 // Plan says what Prepare and Start would do.

@@ -45,16 +45,23 @@ func (b *Backend) observe(ctx context.Context, refs []backends.Ref) ([]backends.
 			return nil, away
 		}
 	}
+	for i, ref := range refs {
+		if states := known[markOf(ref)]; len(states) > 0 {
+			one := chosen(states)
+			all[i].job = &one
+		}
+	}
+	if away == nil {
+		if err := b.lookAgain(ctx, refs, all); err != nil {
+			return nil, err
+		}
+	}
 	seen := make([]backends.Observation, len(refs))
 	for i, ref := range refs {
 		e := &all[i]
 		if away != nil && handed(e.sup) && !settled(e.sup) {
 			seen[i] = backends.Observation{Phase: backends.Unknown, Handle: ref.Handle, Reason: away.Error()}
 			continue
-		}
-		if states := known[markOf(ref)]; len(states) > 0 {
-			one := chosen(states)
-			e.job = &one
 		}
 		if err := b.explain(ctx, ref, e); err != nil {
 			return nil, err
@@ -68,6 +75,29 @@ func (b *Backend) observe(ctx context.Context, refs []backends.Ref) ([]backends.
 		}
 	}
 	return seen, nil
+}
+
+// lookAgain reads once more what supervisors wrote of jobs that the engine says
+// are over: what was read before may be older than that.
+func (b *Backend) lookAgain(ctx context.Context, refs []backends.Ref, all []evidence) error {
+	var again []backends.Ref
+	var at []int
+	for i, e := range all {
+		if handed(e.sup) && e.sup.Phase != supervise.Ended && (e.job == nil || e.job.Phase == Ended) {
+			again, at = append(again, refs[i]), append(at, i)
+		}
+	}
+	if len(again) == 0 {
+		return nil
+	}
+	sups, err := b.files.Supervised(ctx, again)
+	if err != nil {
+		return err
+	}
+	for n, i := range at {
+		all[i].sup = sups[n]
+	}
+	return nil
 }
 
 // handed tells an attempt that was made ready to be submitted, and is not

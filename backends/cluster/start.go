@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/runnerml/runner/backends"
@@ -19,15 +18,6 @@ const handlePrefix = "job:"
 const unknownJob = "?"
 
 func handleOf(id string) backends.Handle { return backends.Handle(handlePrefix + id) }
-
-// idOf a handle; empty: not known.
-func idOf(h backends.Handle) string {
-	id := strings.TrimPrefix(string(h), handlePrefix)
-	if id == unknownJob {
-		return ""
-	}
-	return id
-}
 
 // defaultGrace between SIGTERM and SIGKILL when the spec does not say.
 const defaultGrace = 30 * time.Second

@@ -20,7 +20,7 @@ import (
 
 func newComputeAttach(c *cli) *cobra.Command {
 	cmd := &cobra.Command{Use: "attach", Short: "Make a machine a compute target"}
-	cmd.AddCommand(newAttachSSH(c), newAttachRetired())
+	cmd.AddCommand(newAttachSSH(c), newAttachCluster(c), newAttachRetired())
 	makeGroup(cmd)
 	return cmd
 }
@@ -54,25 +54,15 @@ kept sealed.`,
 	}
 	var f attachFlags
 	cmd.Args = f.attachArgs
+	f.logins(cmd)
 	flags := cmd.Flags()
-	flags.StringVar(&f.address, "address", "", "`[USER@]HOST[:PORT]`, or an alias of the ssh configuration; NAME itself without it")
-	flags.StringVar(&f.identity, "identity", "", "private key `FILE`; those of the ssh configuration and the ssh-agent without it")
-	flags.StringVar(&f.password, "password", "", "where the password is: `env:NAME`, file:PATH or secret:NAME; alone: asked for")
-	flags.Lookup("password").NoOptDefVal = askFor
-	flags.StringVar(&f.passphrase, "passphrase", "", "where the passphrase of the key is: `env:NAME`, file:PATH or secret:NAME")
-	flags.StringArrayVar(&f.jumpPasswords, "jump-password", nil,
-		"where the password of a jump host is: `[HOST=]env:NAME`, file:PATH or secret:NAME (repeatable)")
-	flags.StringVar(&f.knownHosts, "known-hosts", "", "`FILE` of known host keys; those of the ssh configuration without it")
-	flags.StringVar(&f.hostKey, "host-key", "", "`FINGERPRINT` (SHA256:...) that the machine's key must have")
+	flags.Lookup("address").Usage += "; NAME itself without it"
 	flags.StringVar(&f.remoteDir, "remote-dir", "", "`DIR` on the machine for our things (default ~/.runner)")
 	flags.StringVar(&f.as, "as", "", "\"instance\": a compute instance, whose queue can be stopped and started")
 	flags.StringVar(&f.micromamba, "install-micromamba", "",
 		"put a micromamba into --remote-dir, for conda environments there: the project's own release, or `=FILE|URL`")
 	flags.Lookup("install-micromamba").NoOptDefVal = itsRelease
 	flags.StringVar(&f.micromambaSum, "micromamba-sha256", "", "`DIGEST` that the micromamba must have")
-	flags.BoolVar(&f.takeOver, "take-over", false, "take the machine from the installation that has it attached")
-	flags.BoolVar(&f.allowSame, "allow-same-machine", false, "also when it is this computer, or attached already under another name")
-	_ = cmd.MarkFlagFilename("identity") // fails only for unknown flags
 	as := addFormat(cmd, asTable, asJSON)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		a, err := f.attachment(cmd, f.name)
@@ -96,6 +86,23 @@ kept sealed.`,
 		})
 	}
 	return cmd
+}
+
+// logins adds the flags that say how a machine is reached, and whose it is.
+func (f *attachFlags) logins(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.address, "address", "", "`[USER@]HOST[:PORT]`, or an alias of the ssh configuration")
+	flags.StringVar(&f.identity, "identity", "", "private key `FILE`; those of the ssh configuration and the ssh-agent without it")
+	flags.StringVar(&f.password, "password", "", "where the password is: `env:NAME`, file:PATH or secret:NAME; alone: asked for")
+	flags.Lookup("password").NoOptDefVal = askFor
+	flags.StringVar(&f.passphrase, "passphrase", "", "where the passphrase of the key is: `env:NAME`, file:PATH or secret:NAME")
+	flags.StringArrayVar(&f.jumpPasswords, "jump-password", nil,
+		"where the password of a jump host is: `[HOST=]env:NAME`, file:PATH or secret:NAME (repeatable)")
+	flags.StringVar(&f.knownHosts, "known-hosts", "", "`FILE` of known host keys; those of the ssh configuration without it")
+	flags.StringVar(&f.hostKey, "host-key", "", "`FINGERPRINT` (SHA256:...) that the machine's key must have")
+	flags.BoolVar(&f.takeOver, "take-over", false, "take the machine from the installation that has it attached")
+	flags.BoolVar(&f.allowSame, "allow-same-machine", false, "also when it is this computer, or attached already under another name")
+	_ = cmd.MarkFlagFilename("identity") // fails only for unknown flags
 }
 
 // newAttachRetired says what to use instead of a kind that is no more.

@@ -35,12 +35,20 @@ func openMachines(
 	}
 	ahead := onhost.ServeAhead(digest)
 	here := host.NewHere(string(home))
+	clusters := clusters{installation: installation, snapshots: snapshots, set: set}
 	return &compute.Machines{
 		Installation: installation, By: whoWhere(), Here: here,
 		Connect: func(ctx context.Context, t *compute.Target, secrets compute.Secrets) (compute.Connection, error) {
+			if t.Kind == compute.Cluster && t.Config.Address == "" {
+				return connectHere(ctx, t.HereRoot(string(home)))
+			}
 			return compute.DialSSH(ctx, t, secrets, ahead, log)
 		},
-		Backend: func(ctx context.Context, _ *compute.Target, c compute.Connection) (backends.Backend, error) {
+		ClusterID: clusters.id,
+		Backend: func(ctx context.Context, t *compute.Target, c compute.Connection) (backends.Backend, error) {
+			if t.Kind == compute.Cluster {
+				return clusters.open(ctx, t, c)
+			}
 			return sshbackend.New(ctx, sshbackend.Options{
 				Host: c, Installation: installation, Snapshots: snapshots, Images: set.BaseImages, MaxLog: int64(set.MaxLogSize),
 			})

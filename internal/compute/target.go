@@ -18,6 +18,8 @@ const (
 	Local Kind = "local"
 	// SSH is a machine over SSH.
 	SSH Kind = "ssh"
+	// Cluster is a batch engine, spoken to on a machine over SSH or here.
+	Cluster Kind = "cluster"
 )
 
 // LocalName is the name of the target that is built in.
@@ -42,11 +44,15 @@ type Target struct {
 	CheckedAt *time.Time
 }
 
-// Config is how a machine over SSH is reached. It is stored and shown as JSON
+// Config is how a target is reached: a machine over SSH, or a cluster's login
+// node. It is stored and shown as JSON
 // and holds no secret.
 type Config struct {
-	// Address is [USER@]HOST[:PORT], or an alias of the ssh configuration.
+	// Address is [USER@]HOST[:PORT], or an alias of the ssh configuration; empty:
+	// this computer, for a cluster.
 	Address string `json:"address"`
+	// Cluster is what a cluster is; nil for a machine.
+	Cluster *ClusterConfig `json:"cluster,omitempty"`
 	// Identity is a private key's file; empty: those of the ssh configuration.
 	Identity string `json:"identity,omitempty"`
 	// Password and Passphrase are references; empty: none.

@@ -43,6 +43,8 @@ type Machines struct {
 	// Backend opens the door to a machine that we are logged in to. One that is
 	// an io.Closer is closed before the connection.
 	Backend func(ctx context.Context, t *Target, c Connection) (backends.Backend, error)
+	// ClusterID tells a cluster apart from others; empty: it cannot be told.
+	ClusterID func(ctx context.Context, t *Target, c Connection) (string, error)
 	// Take asks a machine for all it has; nil: inventory.Take.
 	Take func(ctx context.Context, h host.Host) (*inventory.Inventory, error)
 	// Now; nil: time.Now.
@@ -122,8 +124,8 @@ func (v *Visit) HostKey() string { return v.c.HostKey() }
 // Root is our directory on the machine.
 func (v *Visit) Root() string { return v.c.Root() }
 
-// MachineID tells the machine apart from others.
-func (v *Visit) MachineID(context.Context) (string, error) { return machineIDOf(v.c.Greeting()), nil }
+// MachineID tells the machine, or the cluster, apart from others.
+func (v *Visit) MachineID(ctx context.Context) (string, error) { return v.identity(ctx) }
 
 // NotWritableError is a directory on the machine that we cannot use.
 type NotWritableError struct {
@@ -178,7 +180,7 @@ func (v *Visit) Claim(ctx context.Context, takeOver bool) (made bool, err error)
 func (v *Visit) Check() error { return v.judge(v.c.Greeting()) }
 
 func (v *Visit) judge(g sshhost.Greeting) error {
-	if v.t.MachineID != "" && machineIDOf(g) != v.t.MachineID {
+	if v.t.Kind != Cluster && v.t.MachineID != "" && machineIDOf(g) != v.t.MachineID {
 		return &OtherMachineError{Name: v.t.Name}
 	}
 	claim, err := claimAtLogin(g)
@@ -205,6 +207,9 @@ func (e *OtherMachineError) Hint() string {
 // door ends both. From now on each login checks again.
 func (v *Visit) Open(ctx context.Context) (*Door, error) {
 	v.c.Judge(v.judge)
+	if err := v.sameCluster(ctx); err != nil {
+		return nil, err
+	}
 	b, err := v.m.Backend(ctx, v.t, v.c)
 	if err != nil {
 		return nil, err

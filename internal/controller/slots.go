@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/runnerml/runner/backends"
+	"github.com/runnerml/runner/internal/compute"
 	"github.com/runnerml/runner/internal/queue"
 	"github.com/runnerml/runner/internal/run"
 	"github.com/runnerml/runner/internal/store"
@@ -23,6 +25,9 @@ type slots struct {
 	held    map[string]queue.Held
 	reasons map[string]string
 	changed chan struct{} // capacity 1: there is something to decide
+	// inFlight is how many runs a target without a size is given at most; zero:
+	// no limit.
+	inFlight int
 	// stopped is since when somebody keeps the queue from granting; zero: it is not.
 	stopped time.Time
 
@@ -112,10 +117,8 @@ func (s *slots) plan() queue.Plan {
 		return queue.Plan{}
 	}
 	if s.size == nil {
-		var p queue.Plan
-		for id, w := range s.waiting {
-			p.Grants = append(p.Grants, queue.Grant{Run: id, Allocation: run.Allocation{CPUs: w.CPUs, Memory: w.Memory}})
-		}
+		p := queue.Through(len(s.held), s.inFlight, slices.Collect(maps.Values(s.waiting)))
+		s.reasons = p.Reasons
 		return p
 	}
 	p := queue.Make(*s.size, slices.Collect(maps.Values(s.held)), slices.Collect(maps.Values(s.waiting)))
@@ -124,6 +127,14 @@ func (s *slots) plan() queue.Plan {
 		s.reasons[i.Run] = i.Why
 	}
 	return p
+}
+
+// limit says how many runs a target without a size of its own is given at most.
+func (s *slots) limit(inFlight int) {
+	s.mu.Lock()
+	s.inFlight = cmp.Or(inFlight, compute.DefaultMaxInFlight)
+	s.mu.Unlock()
+	s.poke()
 }
 
 // measure asks the target how large it is.

@@ -89,8 +89,7 @@ func (c *Controller) Attach(ctx context.Context, a Attachment) (_ *TargetInfo, e
 	keep = true
 	next := c.newTarget(t.Name, door.Backend, newSlots())
 	next.record, next.door = &attached{Target: *t, sealed: sealed}, door
-	size := queueSize(t.Name, t.Facts.Size())
-	next.slots.resize(&size)
+	next.record.fill(next.slots)
 	c.putTarget(next)
 	c.begin(next)
 	c.log.Info("a target was attached", "target", t.Name, "kind", t.Kind)
@@ -112,14 +111,20 @@ func (c *Controller) checkAttachment(a Attachment) error {
 	if c.machines == nil {
 		return errNoMachines
 	}
-	if a.Kind != compute.SSH {
-		return &InvalidError{What: fmt.Sprintf("no kind of target is named %q", a.Kind), Hint: "the kind that can be attached is ssh"}
+	switch a.Kind {
+	case compute.SSH:
+		if a.Config.Address == "" {
+			return &InvalidError{What: "the machine has no address", Where: "--address"}
+		}
+	case compute.Cluster:
+		if a.Config.Cluster == nil || a.Config.Cluster.Engine != compute.EngineSlurm {
+			return &InvalidError{What: "the cluster's engine is not known", Where: "--engine", Hint: "the engine that is known is slurm"}
+		}
+	default:
+		return &InvalidError{What: fmt.Sprintf("no kind of target is named %q", a.Kind), Hint: "the kinds that can be attached are ssh and cluster"}
 	}
 	if err := compute.CheckName(a.Name); err != nil {
 		return &InvalidError{What: err.Error()}
-	}
-	if a.Config.Address == "" {
-		return &InvalidError{What: "the machine has no address", Where: "--address"}
 	}
 	return nil
 }
@@ -135,7 +140,7 @@ func (c *Controller) identify(ctx context.Context, v *compute.Visit, t *compute.
 	}
 	var known []compute.Known
 	for _, other := range c.allTargets() {
-		if r := other.record; r != nil {
+		if r := other.record; r != nil && (r.Kind == compute.Cluster) == (t.Kind == compute.Cluster) {
 			known = append(known, compute.Known{Name: r.Name, MachineID: r.MachineID, HostKey: r.HostKey})
 		}
 	}
@@ -144,6 +149,9 @@ func (c *Controller) identify(ctx context.Context, v *compute.Visit, t *compute.
 		return err
 	}
 	known = append(known, compute.Known{Name: localTarget, MachineID: here})
+	if t.Kind == compute.Cluster { // through whichever of its login nodes
+		return compute.Same(t.MachineID, "", known)
+	}
 	return compute.Same(t.MachineID, t.HostKey, known)
 }
 

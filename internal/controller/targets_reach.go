@@ -79,10 +79,7 @@ func (c *Controller) absentTarget(r *attached, s *slots, err error) *target {
 	if err != nil {
 		t.absence.note(c.now(), err)
 	}
-	if r.Facts != nil { // what it had lets us refuse at once what it can never do
-		size := queueSize(r.Name, r.Facts.Size())
-		s.resize(&size)
-	}
+	r.fill(s)
 	return t
 }
 
@@ -218,6 +215,18 @@ func (c *Controller) reached(t *target, door *compute.Door) {
 	c.log.Info("the target is reached", "target", t.name)
 	if err := c.store.TouchTarget(c.ctx, t.name, c.now().UTC()); err != nil && c.ctx.Err() == nil {
 		c.log.Warn("it could not be stored that a target was reached", "target", t.name, "error", err)
+	}
+}
+
+// fill tells the queue what attaching found, so that it can refuse at once what
+// the target can never do. A cluster queues by itself, up to a limit of ours.
+func (r *attached) fill(s *slots) {
+	switch {
+	case r.Kind == compute.Cluster:
+		s.limit(r.Config.Cluster.MaxInFlight)
+	case r.Facts != nil:
+		size := queueSize(r.Name, r.Facts.Size())
+		s.resize(&size)
 	}
 }
 

@@ -89,7 +89,7 @@ func (e *Engine) failure(ctx context.Context, name string, err error) error {
 	for _, text := range busy {
 		if strings.Contains(failed.Stderr, text) {
 			return &backends.Failure{
-				Outcome: run.OutcomeTargetUnreachable, Temporary: true, Err: fmt.Errorf("Slurm does not answer: %s", said), Hint: hintAway,
+				Outcome: run.OutcomeTargetUnreachable, Temporary: true, Err: fmt.Errorf("the Slurm controller does not answer: %s", said), Hint: hintAway,
 			}
 		}
 	}

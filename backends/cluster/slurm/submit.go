@@ -46,7 +46,7 @@ func (e *Engine) Submit(ctx context.Context, j cluster.Job) (string, error) {
 	out, err := e.call(ctx, script(j, s), "sbatch", e.options.arguments(j, s)...)
 	if r, ok := errors.AsType[*refusal](err); ok {
 		return "", &backends.Failure{
-			Outcome: run.OutcomeEnvironmentFailed, Err: fmt.Errorf("Slurm refuses the job: %s", r.said),
+			Outcome: run.OutcomeEnvironmentFailed, Err: fmt.Errorf("sbatch refuses the job: %s", r.said),
 			Hint: "compare resources: and slurm: of the spec with what runner compute show tells of the cluster",
 		}
 	}
