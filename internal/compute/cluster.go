@@ -70,7 +70,7 @@ func (c hereConnection) Greeting() sshhost.Greeting {
 		}
 		data, err := os.ReadFile(file)
 		if err == nil || errors.Is(err, fs.ErrNotExist) {
-			g.Files[name] = sshhost.Found{There: err == nil, Content: string(data)}
+			g.Files[file] = sshhost.Found{There: err == nil, Content: string(data)}
 		}
 	}
 	return g
