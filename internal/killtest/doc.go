@@ -1,8 +1,13 @@
-// Package killtest holds the kill test: the agent is killed with SIGKILL at
+// Package killtest holds the kill tests: the agent is killed with SIGKILL at
 // random moments while short runs go through it, half of them processes, half
 // containers, and is started again each time. Every run ends exactly once, with
 // the right outcome and a complete log and outputs, and nothing stays behind.
+// The same is done on a machine over SSH, where connections, server and line are
+// cut as well.
 //
-// It drives the real binary as a user does. RUNNER_SOAK_RUNS sets how many
-// runs there are (make soak: 200).
+// TestCut takes the line to a machine away, in a network namespace, for two
+// minutes in each phase of a run (RUNNER_CUT_SECONDS: for so long) and for ever.
+//
+// All of them drive the real binary as a user does. RUNNER_SOAK_RUNS sets how
+// many runs a kill test has (make soak: 200).
 package killtest
