@@ -28,7 +28,7 @@ func (c *Controller) Watch(ctx context.Context, id string, after int) (<-chan No
 		defer close(out)
 		defer stop()
 		defer end()
-		if !w.tellRun(ctx, first) || !w.tellStored(ctx, first) {
+		if !w.tellRun(ctx, first) || !w.tellStored(ctx, first) || !w.tellRemark(ctx, c.live.remarkOf(id)) {
 			return
 		}
 		for {
