@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -183,6 +184,39 @@ func TestEndSSHNoPython(t *testing.T) {
 			write(t, filepath.Join(dir, c.script), "echo 1\n")
 			spec := write(t, filepath.Join(dir, "job.yaml"), "script: "+c.script+"\ncompute_target: box\n"+c.spec)
 			s := say(t, b.cli, nil, "submit", spec)
+			s.want(t, c.code, c.lines...)
+		})
+	}
+	b.detach(t)
+}
+
+// A disk there that fills up: at the upload, and while a script writes.
+func TestEndSSHFullDisk(t *testing.T) {
+	t.Parallel()
+	const room = 96 << 20
+	b := newSSHBox(t, testenv.SSHKind{User: testenv.SSHUser{OtherDisk: room}})
+	b.attach(t)
+	big := t.TempDir()
+	write(t, filepath.Join(big, "main.py"), "print('never')\n")
+	noise := make([]byte, room)
+	rand.NewChaCha8([32]byte{}).Read(noise)
+	write(t, filepath.Join(big, "data.bin"), string(noise))
+	small := t.TempDir()
+	write(t, filepath.Join(small, "main.py"), "f = open('outputs/x', 'wb')\nwhile True:\n    f.write(b'x' * 1000000); f.flush()\n")
+	write(t, filepath.Join(small, "fine.py"), "print('fine')\n")
+	for _, c := range []struct {
+		name, script string
+		code         int
+		lines        []string
+	}{
+		{"upload", filepath.Join(big, "main.py"), 4, []string{
+			".* failed after .*: the environment could not be made: send the source: .*: no space left on device", "hint: the disk is full: .*",
+		}},
+		{"script", filepath.Join(small, "main.py"), 1, []string{".* failed after .*: the script failed.*"}},
+		{"afterwards", filepath.Join(small, "fine.py"), 0, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := say(t, b.cli, nil, "submit", "--target", "box", c.script)
 			s.want(t, c.code, c.lines...)
 		})
 	}

@@ -369,3 +369,38 @@ func TestNoSecretInProcessList(t *testing.T) {
 		t.Errorf("%v: %s", err, &out)
 	}
 }
+
+// A ProxyCommand ends with its connection, all of it, and what it said is told
+// when the connection breaks.
+func TestProxyCommandEnds(t *testing.T) {
+	s := testenv.SSHD(t, testenv.SSHOptions{})
+	a := s.User(testenv.SSHUser{})
+	dir := t.TempDir()
+	// The second process ignores what asks it to end.
+	write(t, dir+"/proxy", fmt.Sprintf("#!/bin/sh\n(trap '' TERM; while :; do sleep 600; done) &\necho $! >>%s/pids\necho $$ >>%s/pids\n"+
+		"ssh -F none -o BatchMode=yes -o UserKnownHostsFile=%s -i %s -p %s -W \"$1:$2\" %s@127.0.0.1\necho the bastion is closed >&2\n",
+		dir, dir, s.KnownHosts, a.Key, port(s.Address), a.Name), 0o700)
+	cfg := config(s, a)
+	cfg.ConfigFiles, cfg.Patience = []string{dir + "/config"}, time.Second
+	write(t, cfg.ConfigFiles[0], "Host *\n  ProxyCommand "+dir+"/proxy %h %p\n", 0o600)
+	h := open(t, cfg)
+	s.Stop()
+	var lost *sshhost.UnreachableError
+	eventually(t, "the line is lost", func() bool {
+		err := h.Run(t.Context(), host.Command{Argv: []string{"true"}})
+		return errors.As(err, &lost) && strings.Contains(err.Error(), "the bastion is closed")
+	})
+	if err := h.Close(); err != nil {
+		t.Error(err)
+	}
+	pids, err := os.ReadFile(dir + "/pids")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for pid := range strings.FieldsSeq(string(pids)) {
+		eventually(t, "process "+pid+" ends", func() bool {
+			stat, err := os.ReadFile("/proc/" + pid + "/stat")
+			return err != nil || strings.Contains(string(stat), ") Z ")
+		})
+	}
+}
