@@ -117,10 +117,14 @@ func diagnoseConda(inv *Inventory) []Finding {
 		out = append(out, f)
 	}
 	if len(out) == 0 {
+		hint := "install micromamba (one file, no root needed) or Miniforge"
+		if !inv.Local {
+			hint += ", or attach the machine with --install-micromamba"
+		}
 		out = append(out, Finding{
 			Subject: subjectConda, Level: Note, What: "no conda tool was found (micromamba, mamba, conda)",
 			Means: "environments with python.conda cannot be made; those with pip or docker can",
-			Hint:  "install micromamba (one file, no root needed) or Miniforge",
+			Hint:  hint,
 		})
 	}
 	return out
