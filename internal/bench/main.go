@@ -32,6 +32,7 @@ var benches = []bench{
 	{"snapshot", benchSnapshot},
 	{"cli", benchCLI},
 	{"ssh", benchSSH},
+	{"resubmit", benchResubmit},
 }
 
 func main() {

@@ -7,14 +7,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/runnerml/runner/backends"
 	sshbackend "github.com/runnerml/runner/backends/ssh"
 	"github.com/runnerml/runner/internal/artifact"
-	"github.com/runnerml/runner/internal/bench/sourcetree"
 	"github.com/runnerml/runner/internal/host/sshhost"
 	"github.com/runnerml/runner/internal/snapshot"
 	"github.com/runnerml/runner/runconfig"
@@ -28,7 +26,7 @@ func benchSSH(ctx context.Context, l *lab) (rows []row, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	for _, measure := range []func(context.Context, *lab, *sshServer) ([]row, error){sshFirstLine, sshResubmit, sshOutputs} {
+	for _, measure := range []func(context.Context, *lab, *sshServer) ([]row, error){sshFirstLine, sshOutputs} {
 		some, err := measure(ctx, l, s)
 		rows = append(rows, some...)
 		if err != nil {
@@ -93,63 +91,6 @@ func sshFirstLine(ctx context.Context, l *lab, s *sshServer) (rows []row, err er
 	}
 	return append(rows, newRow("warm, no agent and no connection: submit to first line (bare: ssh host python)", seconds, ratio,
 		pick(ours, timing.firstSeconds), pick(theirs, timing.firstSeconds), atMost(whenFresh))), nil
-}
-
-// sshResubmit: a large tree of which one file changed, next to rsync.
-func sshResubmit(ctx context.Context, l *lab, s *sshServer) (rows []row, err error) {
-	dir, err := os.MkdirTemp(l.dir, "resubmit-")
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	src, copied, files := filepath.Join(dir, "src"), filepath.Join(dir, "copy"), l.count(sourcetree.Files, sourcetree.Files/10)
-	if err := sourcetree.Make(src, files); err != nil {
-		return nil, err
-	}
-	if err := os.WriteFile(filepath.Join(src, "train.py"), []byte(trainScript), 0o600); err != nil {
-		return nil, err
-	}
-	h, err := newSSHHome(ctx, l, s)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, h.close(ctx)) }()
-	changes := 0
-	change := func() error {
-		changes++
-		return os.WriteFile(filepath.Join(src, "changed.txt"), []byte(strconv.Itoa(changes)), 0o600)
-	}
-	submit := func() (timing, error) {
-		if err := change(); err != nil {
-			return timing{}, err
-		}
-		cmd := h.command(ctx, "submit", "--target", "there", "train.py")
-		cmd.Dir = src
-		return stopwatch(cmd, trainFirstLine)
-	}
-	if _, err := submit(); err != nil { // all of it goes
-		return nil, err
-	}
-	if err := quietly(s.rsync(ctx, src+"/", "there:"+copied+"/")); err != nil {
-		return nil, err
-	}
-	ours, theirs, err := interleave(l.count(7, 1),
-		func() (float64, error) {
-			t, err := submit()
-			return t.firstSeconds(), err
-		},
-		func() (float64, error) {
-			if err := change(); err != nil {
-				return 0, err
-			}
-			took, err := wallTime(s.rsync(ctx, src+"/", "there:"+copied+"/"))
-			return took.Seconds(), err
-		})
-	if err != nil {
-		return nil, err
-	}
-	const maxRatio = 0.5
-	return []row{newRow(fmt.Sprintf("submit of %d files, one changed, to first line (bare: rsync -az alone)", files), seconds, ratio, ours, theirs, atMost(maxRatio))}, nil
 }
 
 // sshOutputs: what a run left, brought home, next to rsync.

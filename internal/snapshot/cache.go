@@ -77,10 +77,10 @@ func (r *cacheReader) dirs() map[string]cachedDir {
 	return dirs
 }
 
-// encode gives the cache of a tree pictured at that time. A file that is not
-// settled keeps its place without a digest.
-func encodeCache(root string, dev uint64, id ID, packs []string, tree *dirNode, taken time.Time) []byte {
-	b := make([]byte, 0, 1<<16)
+// encodeCache gives the cache of a tree whose nodes are encoded.
+func encodeCache(root string, dev uint64, id ID, packs []string, nodes []byte) []byte {
+	const rest = 4 << 10
+	b := make([]byte, 0, len(nodes)+rest)
 	b = append(b, cacheMagic...)
 	b = appendText(b, root)
 	b = binary.AppendUvarint(b, dev)
@@ -89,7 +89,7 @@ func encodeCache(root string, dev uint64, id ID, packs []string, tree *dirNode, 
 	for _, p := range packs {
 		b = appendText(b, p)
 	}
-	return seal(appendDirs(b, tree, taken))
+	return seal(append(b, nodes...))
 }
 
 // seal adds the checksum that decoding looks at.
@@ -109,6 +109,8 @@ func sealed(data []byte, magic string) (body string, ok bool) {
 	return string(data[len(magic):end]), true
 }
 
+// appendDirs encodes a tree that was pictured at that time. A file that is not
+// settled keeps its place without a digest to be used.
 func appendDirs(b []byte, tree *dirNode, taken time.Time) []byte {
 	dirs := tree.all(nil)
 	b = binary.AppendUvarint(b, uint64(len(dirs)))

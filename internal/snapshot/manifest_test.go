@@ -194,7 +194,7 @@ func FuzzManifest(f *testing.F) {
 
 func FuzzCache(f *testing.F) {
 	tree := &dirNode{nodes: []node{{name: "a", kind: KindFile}, {name: "l", kind: KindLink, target: "a"}, {name: "d", kind: KindDir, dir: &dirNode{path: "d"}}}}
-	good := encodeCache("/src", 1, "sha256:0", []string{"p"}, tree, time.Now())
+	good := encodeCache("/src", 1, "sha256:0", []string{"p"}, appendDirs(nil, tree, time.Now()))
 	f.Add(good[len(cacheMagic) : len(good)-4])
 	f.Fuzz(func(_ *testing.T, body []byte) {
 		data := append([]byte(cacheMagic), body...) // with a checksum that fits, or nothing is tried

@@ -36,6 +36,8 @@ type Store struct {
 
 	mu      sync.Mutex
 	indexes map[string]loadedIndex // of packs, which never change
+
+	recent recent
 }
 
 // Open makes the directory when it is not there (mode 0700) and sweeps away
@@ -137,10 +139,16 @@ func (s *Store) List() ([]Info, error) {
 }
 
 // Manifest reads a stored snapshot's manifest: ErrNotFound when there is none,
-// a CorruptError when it is damaged.
+// a CorruptError when it is damaged. It may be shared: nobody changes it.
 func (s *Store) Manifest(ctx context.Context, id ID) (*Manifest, error) {
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
+	}
+	file, statErr := os.Stat(s.dirs.manifest(id))
+	if statErr == nil {
+		if m := s.recent.find(id, file); m != nil {
+			return m, nil
+		}
 	}
 	data, err := s.manifestBytes(id)
 	if err != nil {
@@ -153,7 +161,11 @@ func (s *Store) Manifest(ctx context.Context, id ID) (*Manifest, error) {
 	if err != nil {
 		return nil, &CorruptError{Object: "manifest " + string(id), Err: err}
 	}
-	return &Manifest{ID: id, Entries: entries}, nil
+	m := &Manifest{ID: id, Entries: entries}
+	if statErr == nil {
+		s.recent.keep(m, file)
+	}
+	return m, nil
 }
 
 // manifestBytes gives the canonical bytes, checked against the ID.

@@ -226,7 +226,13 @@ func (t *taking) readAll(ctx context.Context, begun time.Time, dev uint64, cache
 		r.meter.done()
 		return snap, nil
 	}
+	nodes := make(chan []byte, 1)
+	go func() { // while the disk is waited for
+		const meanNode = 128
+		nodes <- appendDirs(make([]byte, 0, (snap.Files+snap.Links+snap.Dirs)*meanNode), tree, begun)
+	}()
 	pack, err := t.s.commit(ctx, r.writer, snap.ID, data)
+	encoded := <-nodes
 	if err != nil {
 		return Snapshot{}, err
 	}
@@ -243,7 +249,7 @@ func (t *taking) readAll(ctx context.Context, begun time.Time, dev uint64, cache
 		packs = append(packs, p)
 	}
 	slices.Sort(packs)
-	t.saveCache(encodeCache(t.root, dev, snap.ID, packs, tree, begun))
+	t.saveCache(encodeCache(t.root, dev, snap.ID, packs, encoded))
 	r.meter.done()
 	return snap, nil
 }
