@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/runnerml/runner/environment"
+	"github.com/runnerml/runner/internal/artifact"
 )
 
 // Watcher is a backend that says when something changed, so that nobody has
@@ -46,6 +47,18 @@ type GPU struct {
 // that what no run owns any more is released.
 type Sweeper interface {
 	Marks(ctx context.Context) ([]Ref, error)
+}
+
+// Saver is a backend that can bring home what a running attempt has left so
+// far. (internal/machine offers it.)
+type Saver interface {
+	// Save stores what changed in outputs/, logs/ and the run's checkpoint
+	// directory. A file that is being written comes the next time. Safe to
+	// repeat; what has ended, or was released, is fine.
+	Save(ctx context.Context, ref Ref, attempt, checkpoint artifact.Folder) error
+	// Restore fills the run's checkpoint directory on the target from what was
+	// saved, if there is nothing in it.
+	Restore(ctx context.Context, run string, checkpoint artifact.Folder) error
 }
 
 // LogFinder is a backend that can find places in an attempt's log without

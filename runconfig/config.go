@@ -131,10 +131,16 @@ type Input struct {
 // Outputs says what becomes of what the script leaves in outputs/ and logs/.
 // The names of these fields are reserved: no named output can be called so.
 type Outputs struct {
-	// Store is the artifact store, of those in config.yaml, where outputs, logs
-	// and checkpoints end; "home" is RUNNER_HOME. Default: the one that
-	// config.yaml says, or home.
+	// Store is the artifact store where outputs, logs and checkpoints end, by its
+	// name in the installation's settings; home is RUNNER_HOME. Default: as the
+	// settings say, else home.
 	Store string `json:"store,omitempty" yaml:"store,omitempty"`
+	// Upload is end (when the attempt has ended) or live: what changed in
+	// outputs/, logs/ and the checkpoint directory goes to the store while the
+	// script runs, too, so that little is lost with a machine. Default end.
+	Upload string `json:"upload,omitempty" jsonschema:"enum=end,enum=live" yaml:"upload,omitempty"`
+	// Every is how often that is, with upload: live. Default 60s, at least 5s.
+	Every Duration `json:"every,omitempty" yaml:"every,omitempty"`
 }
 
 // Restart says how many times an attempt that ended this way is followed by

@@ -15,6 +15,9 @@ const (
 	DefaultRestarts = 10 // after a preemption or a lost node
 	ModeMount       = "mount"
 	ModeCopy        = "copy"
+	UploadLive      = "live"
+	UploadEnd       = "end"
+	DefaultEvery    = Duration(time.Minute)
 )
 
 // fill writes out the defaults and makes paths absolute; directory is what
@@ -44,6 +47,9 @@ func (c *ScriptRunConfig) fill(directory string) {
 	}
 	if c.Distributed != nil && c.Distributed.ProcessesPerNode == 0 {
 		c.Distributed.ProcessesPerNode = max(1, c.Resources.GPUs)
+	}
+	if c.Outputs.Upload == UploadLive && c.Outputs.Every == 0 {
+		c.Outputs.Every = DefaultEvery
 	}
 	for name, input := range c.Inputs {
 		if input.Mode == "" {

@@ -189,6 +189,7 @@ func reference(root *jsonschema.Schema) []byte {
 		{"Resources", "resources", "resources."},
 		{"Distributed", "distributed", "distributed."},
 		{"Input", "inputs.NAME", "inputs.NAME."},
+		{"Outputs", "outputs", "outputs."},
 		{"Restart", "restart", "restart."},
 		{"Environment", "environment", "environment."},
 		{"Python", "environment.python", "environment.python."},

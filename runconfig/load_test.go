@@ -19,6 +19,7 @@ import (
 var goodSpecs = map[string]string{
 	"script alone":  "script: train.py\n",
 	"command alone": "command: python train.py\n",
+	"live outputs":  "script: train.py\noutputs: {upload: live, every: 90s, store: results}\n",
 	"everything of the contract": `
 experiment: iris
 display_name: baseline
@@ -134,6 +135,10 @@ var badSpecs = []struct{ name, text, want string }{
 	{"broken YAML", "script: a.py\ntags: {a: b\n", "not valid YAML: did not find expected ',' or '}': job.yaml:3:1"},
 	{"a tab", "resources:\n\tcpus: 1\n", "not valid YAML: found character that cannot start any token: job.yaml:2:1\nhint: indent with spaces, not tabs, and quote values that begin with @, ` or %"},
 	{"misspelt field", "script: a.py\nenvironmment: x\n", "unknown field \"environmment\": job.yaml:2:1\nhint: did you mean \"environment\"?"},
+	{"live misspelt", "script: a.py\noutputs: {upload: lvie}\n", "upload is end or live, not \"lvie\": job.yaml:2:19\nhint: one of end, live"},
+	{"every alone", "script: a.py\noutputs: {every: 60s}\n", "every says nothing without upload: live: job.yaml:2:18\nhint: write upload: live"},
+	{"every too often", "script: a.py\noutputs: {upload: live, every: 1s}\n", "every must be at least 5s: job.yaml:2:32"},
+	{"a store with a slash", "script: a.py\noutputs: {store: a/b}\n", "the name of an artifact store has letters, digits, dots, dashes and underscores: job.yaml:2:18"},
 	{"camel case", "script: a.py\ncomputeTarget: x\n", "unknown field \"computeTarget\": job.yaml:2:1\nhint: did you mean \"compute_target\"?"},
 	{"misspelt script", "scrpt: a.py\n", "unknown field \"scrpt\": job.yaml:1:1\nhint: did you mean \"script\"?"},
 	{"deep misspelt field", "script: a.py\nenvironment:\n  docker: {imgae: cpu}\n", "unknown field \"imgae\": job.yaml:3:12\nhint: did you mean \"image\"?"},

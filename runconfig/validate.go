@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/runnerml/runner/environment"
@@ -43,6 +44,7 @@ func (c *ScriptRunConfig) problems(written func(field string) bool) []Problem {
 	v.names(c)
 	v.resources(c)
 	v.inputs(c)
+	v.outputs(c.Outputs)
 	v.variables(c)
 	v.limits(c)
 	if c.Environment != nil {
@@ -189,6 +191,26 @@ func (v *checks) number(field string, value, least, most int) {
 	}
 	if value < least || value > most {
 		v.addf(field, "", "%s must be between %d and %d, not %d", field, least, most, value)
+	}
+}
+
+// leastEvery is how often outputs may go home while a script runs.
+const leastEvery = Duration(5 * time.Second)
+
+func (v *checks) outputs(o Outputs) {
+	switch o.Upload {
+	case "", UploadEnd, UploadLive:
+	default:
+		v.addf("outputs.upload", yamlpos.DidYouMean(o.Upload, []string{UploadEnd, UploadLive}), "upload is end or live, not %q", o.Upload)
+	}
+	switch {
+	case o.Every != 0 && o.Upload != UploadLive:
+		v.addf("outputs.every", "write upload: live", "every says nothing without upload: live")
+	case o.Every != 0 && o.Every < leastEvery:
+		v.addf("outputs.every", "", "every must be at least %s", leastEvery)
+	}
+	if o.Store != "" && !namePattern.MatchString(o.Store) {
+		v.addf("outputs.store", "", "the name of an artifact store has letters, digits, dots, dashes and underscores")
 	}
 }
 

@@ -38,6 +38,12 @@ var (
 // made when the first file is stored.
 func OpenDirectory(path string) *Directory { return &Directory{path: path, tops: ofAttempts()} }
 
+// OpenCheckpoint gives the directory at path as the folder of a checkpoint
+// directory, which is "checkpoint" in it.
+func OpenCheckpoint(path string) *Directory {
+	return &Directory{path: path, tops: []string{checkpoint}}
+}
+
 func (d *Directory) check(name string) error { return checkName(name, d.tops...) }
 
 // Path of the directory.

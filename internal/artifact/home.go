@@ -29,7 +29,7 @@ func (h *Home) Attempt(run string, number int) Folder {
 
 // Checkpoint is the folder that has a run's checkpoint directory.
 func (h *Home) Checkpoint(run string) Folder {
-	return &Directory{path: filepath.Join(h.runs, run), tops: []string{checkpoint}}
+	return OpenCheckpoint(filepath.Join(h.runs, run))
 }
 
 // Runs names the directories.

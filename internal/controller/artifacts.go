@@ -51,6 +51,12 @@ func (a Artifacts) check(cfg *runconfig.ScriptRunConfig) *InvalidError {
 // errNoStore is a store that runs refer to and config.yaml does not have.
 var errNoStore = errors.New("config.yaml does not have it any more")
 
+// isStoreDown tells a store that cannot be used now from other errors.
+func isStoreDown(err error) bool {
+	_, down := errors.AsType[*artifact.UnavailableError](err)
+	return down
+}
+
 // artifactStore is where what the run leaves is kept. It was decided when the
 // run was submitted.
 func (c *Controller) artifactStore(cfg *runconfig.ScriptRunConfig) (artifact.Store, error) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -20,6 +21,10 @@ import (
 type farStore struct {
 	artifact.Store
 	down atomic.Bool
+}
+
+func (s *farStore) Checkpoint(id string) artifact.Folder {
+	return farFolder{s.Store.Checkpoint(id), s}
 }
 
 type farFolder struct {
@@ -38,6 +43,13 @@ func (f farFolder) Put(ctx context.Context, file artifact.File, r io.Reader) err
 		return &artifact.UnavailableError{Store: "results", Err: errDown}
 	}
 	return f.Folder.Put(ctx, file, r)
+}
+
+func (f farFolder) List(ctx context.Context) ([]artifact.File, error) {
+	if f.s.down.Load() {
+		return nil, &artifact.UnavailableError{Store: "results", Err: errDown}
+	}
+	return f.Folder.List(ctx)
 }
 
 func (s *farStore) Delete(ctx context.Context, id string) error {
@@ -179,5 +191,55 @@ func TestPruneOfWhatIsStoredElsewhere(t *testing.T) {
 	}
 	if left, err := far.Runs(t.Context()); err != nil || slices.Contains(left, r.ID) {
 		t.Errorf("left there: %q, %v", left, err)
+	}
+}
+
+func (h *house) saves() int {
+	h.target.mu.Lock()
+	defer h.target.mu.Unlock()
+	return h.target.saves
+}
+
+// A lost machine loses what came after the last saving, and the next attempt
+// gets the checkpoint directory, once the store can be asked.
+func TestLiveUpload(t *testing.T) {
+	h, far := farHouse(t)
+	r := h.submit(func(c *runconfig.ScriptRunConfig) {
+		c.Outputs.Upload, c.Outputs.Every = runconfig.UploadLive, runconfig.Duration(time.Millisecond)
+	})
+	h.until(r.ID, run.Running)
+	h.eventually("two savings", func() bool { return h.saves() >= 2 })
+	if files, err := h.c.Outputs(t.Context(), r.ID, 1); err != nil || len(files) != 1 || files[0].Path != "outputs/so-far.txt" {
+		t.Errorf("while it runs there is %v, %v", files, err)
+	}
+	far.down.Store(true)
+	h.eventually("the reason", func() bool { _, why := h.standing(r.ID); return strings.Contains(why, "connection refused") })
+	far.down.Store(false)
+	h.eventually("no reason any more", func() bool { _, why := h.standing(r.ID); return why == "" })
+	h.target.mu.Lock()
+	h.target.collect = func() error { far.down.Store(true); return nil } // it goes down while the attempt ends
+	h.target.mu.Unlock()
+	h.target.end(attempt(r, 1), run.OutcomeNodeLost, 1, "")
+	h.eventually("the wait for the store", func() bool { _, why := h.standing(r.ID); return strings.Contains(why, "connection refused") })
+	h.target.mu.Lock()
+	h.target.collect = nil
+	h.target.mu.Unlock()
+	far.down.Store(false)
+	h.eventually("the next attempt", func() bool { return h.target.running(attempt(r, 2)) })
+	h.target.mu.Lock()
+	restored := slices.Clone(h.target.restored)
+	h.target.mu.Unlock()
+	if diff := cmp.Diff([]string{"checkpoint/step"}, restored); diff != "" {
+		t.Errorf("restored (-want +got):\n%s", diff)
+	}
+	h.target.end(attempt(r, 2), run.OutcomeCompleted, 0, "")
+	h.until(r.ID, run.Completed)
+	saved := h.saves()
+	other := h.submit(nil)
+	h.until(other.ID, run.Running)
+	h.target.end(attempt(other, 1), run.OutcomeCompleted, 0, "")
+	h.until(other.ID, run.Completed)
+	if n := h.saves(); n != saved {
+		t.Errorf("%d savings of a run that did not ask for it", n-saved)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/runnerml/runner/backends"
-	"github.com/runnerml/runner/internal/artifact"
 	"github.com/runnerml/runner/internal/run"
 )
 
@@ -111,10 +110,9 @@ func (d *driver) finalize(ctx context.Context, r *run.Run) (*run.Run, error) {
 	}
 	if !a.Collected {
 		next, err := d.bringHome(ctx, r)
-		_, storeDown := errors.AsType[*artifact.UnavailableError](err)
 		switch {
 		case err == nil:
-		case storeDown, ctx.Err() != nil: // the target is not to blame
+		case isStoreDown(err), ctx.Err() != nil: // the target is not to blame
 			return r, err
 		case lost:
 			d.log.Warn("nothing could be brought home from a target that was given up", "error", err)
@@ -176,6 +174,9 @@ func (d *driver) giveUpOutputs(ctx context.Context, r *run.Run) (*run.Run, error
 func (d *driver) bringHome(ctx context.Context, r *run.Run) (*run.Run, error) {
 	givenUp := ""
 	sink, err := d.c.attemptFolder(d.spec.config, d.id, r.Last().Number)
+	if err == nil {
+		err = d.saveLast(ctx, r)
+	}
 	if err == nil {
 		err = d.t.backend.Collect(ctx, ref(r), sink)
 	}

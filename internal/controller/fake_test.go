@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"sync"
@@ -27,6 +28,9 @@ type fakeTarget struct {
 	released []backends.Ref
 	// collect is what Collect answers, when set.
 	collect func() error
+	// saves counts what Save was asked; restored is what Restore found.
+	saves    int
+	restored []string
 	// endAtOnce: scripts end as they start.
 	endAtOnce bool
 }
@@ -179,5 +183,29 @@ func (b fakeBackend) Release(_ context.Context, ref backends.Ref) error {
 	defer b.t.mu.Unlock()
 	ref.Handle = ""
 	b.t.released = append(b.t.released, ref)
+	return nil
+}
+
+func (b fakeBackend) Save(ctx context.Context, ref backends.Ref, attempt, checkpoint artifact.Folder) error {
+	b.t.mu.Lock()
+	b.t.saves++
+	step := fmt.Sprint(b.t.saves)
+	b.t.mu.Unlock()
+	return errors.Join(
+		attempt.Put(ctx, artifact.File{Path: "outputs/so-far.txt", Mode: 0o600, Size: -1}, strings.NewReader(step)),
+		checkpoint.Put(ctx, artifact.File{Path: "checkpoint/step", Mode: 0o600, Size: -1}, strings.NewReader(step)),
+	)
+}
+
+func (b fakeBackend) Restore(ctx context.Context, _ string, checkpoint artifact.Folder) error {
+	files, err := checkpoint.List(ctx)
+	if err != nil {
+		return err
+	}
+	b.t.mu.Lock()
+	defer b.t.mu.Unlock()
+	for _, f := range files {
+		b.t.restored = append(b.t.restored, f.Path)
+	}
 	return nil
 }

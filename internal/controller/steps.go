@@ -28,6 +28,11 @@ func (d *driver) prepare(ctx context.Context, r *run.Run) (*run.Run, error) {
 	if !had {
 		had, _ = keeper.HasEnvironment(pctx, a.Environment)
 	}
+	if err := d.restore(pctx, r); isStoreDown(err) && d.stop.Err() == nil {
+		return r, err // which is waited for
+	} else if err != nil {
+		return d.stepFailed(ctx, r, err)
+	}
 	err = d.t.backend.Prepare(pctx, a, func(s backends.Step) {
 		d.c.live.setProgress(d.id, Progress{Step: s.Name, Detail: s.Detail, Done: s.Done, Total: s.Total, Unit: s.Unit})
 	})
@@ -131,6 +136,7 @@ func (d *driver) running(ctx context.Context, r *run.Run, h backends.Handle, o b
 func (d *driver) follow(ctx context.Context, r *run.Run) (*run.Run, error) {
 	sightings, done := d.t.observer.expect(ref(r))
 	defer done()
+	defer d.saveLive(ctx, r)()
 	var silent time.Time // since when the target has not answered
 	wished := d.stop.Done()
 	again := time.NewTimer(time.Hour)

@@ -30,7 +30,7 @@ const (
 
 // fetchHome brings everything home from another machine.
 func (m *Machine) fetchHome(ctx context.Context, at place, sink artifact.Sink, left string) error {
-	f := &fetching{sink: sink, at: at, held: semaphore.NewWeighted(heldBytes), done: map[string]bool{}}
+	f := newFetching(sink, at.nameAtHome)
 	var from []string
 	for _, top := range []string{"outputs", "logs"} {
 		from = append(from, path.Join(at.work(), top))
@@ -52,7 +52,10 @@ func (m *Machine) fetchHome(ctx context.Context, at place, sink artifact.Sink, l
 // fetching is one fetchHome at work.
 type fetching struct {
 	sink artifact.Sink
-	at   place
+	// nameOf something at home. mine: it is not the script's.
+	nameOf func(there string, taken map[string]bool) (name string, mine bool)
+	// live says that the script runs: what it is writing does not come now.
+	live bool
 	// storing are small files on their way to the disk, whose bytes are held.
 	storing *errgroup.Group
 	held    *semaphore.Weighted
@@ -63,6 +66,10 @@ type fetching struct {
 	items   []onhost.Item
 	home    []string // by item: its name at home; empty: it is not kept
 	remarks []string
+}
+
+func newFetching(sink artifact.Sink, nameOf func(string, map[string]bool) (string, bool)) *fetching {
+	return &fetching{sink: sink, nameOf: nameOf, held: semaphore.NewWeighted(heldBytes), done: map[string]bool{}}
 }
 
 func (f *fetching) all(ctx context.Context, bulk *onhost.Client, from []string) error {
@@ -98,10 +105,10 @@ func (f *fetching) choose(ctx context.Context, items []onhost.Item) ([]onhost.Wi
 			continue // not what our supervisor wrote
 		case mode.IsRegular() && !isTop(name):
 			f.home[n] = name
-			if f.came(i) {
+			if f.came(i) || f.live && !ready(i, mine) {
 				continue
 			}
-			w := onhost.Wish{Index: n}
+			w := onhost.Wish{Index: n, Quiet: f.live && !mine}
 			var same bool
 			if same, w.Have, err = f.here(ctx, name, i); same || err != nil {
 				break
@@ -116,7 +123,7 @@ func (f *fetching) choose(ctx context.Context, items []onhost.Item) ([]onhost.Wi
 		case mode&fs.ModeSymlink != 0 && !isTop(name) && !artifact.LeadsOut(name, i.Target):
 			err = f.sink.Link(ctx, name, i.Target)
 		default:
-			f.remarks = append(f.remarks, remark(strings.TrimPrefix(i.Path, f.at.work()+"/"), mode, linkTarget(name, i.Target)))
+			f.remarks = append(f.remarks, remark(name, mode, linkTarget(name, i.Target)))
 		}
 		if err != nil {
 			return nil, err
@@ -125,7 +132,7 @@ func (f *fetching) choose(ctx context.Context, items []onhost.Item) ([]onhost.Wi
 	return wishes, nil
 }
 
-func isTop(name string) bool { return name == "outputs" || name == "logs" }
+func isTop(name string) bool { return !strings.Contains(name, "/") }
 
 // linkTarget is what a remark says of a link; one in place of outputs/ or logs/
 // is only no directory.
@@ -136,20 +143,21 @@ func linkTarget(name, target string) string {
 	return target
 }
 
-// nameOf something at home. mine: it is not the script's.
-func (f *fetching) nameOf(there string, taken map[string]bool) (name string, mine bool) {
-	for _, o := range f.at.ours() {
+// nameAtHome of something below work/, or of one of our files, which are mine
+// and not the script's.
+func (p place) nameAtHome(there string, taken map[string]bool) (name string, mine bool) {
+	for _, o := range p.ours() {
 		if there == o.source {
 			return "logs/" + o.name, true
 		}
 	}
-	name = strings.TrimPrefix(there, f.at.work()+"/")
-	for _, o := range f.at.ours() {
+	name = strings.TrimPrefix(there, p.work()+"/")
+	for _, o := range p.ours() {
 		if name != "logs/"+o.name {
 			continue
 		}
 		free := o.aside()
-		for i := 2; taken[path.Join(f.at.work(), "logs", free)]; i++ {
+		for i := 2; taken[path.Join(p.work(), "logs", free)]; i++ {
 			free = o.asideAgain(i)
 		}
 		return "logs/" + free, false
@@ -246,6 +254,20 @@ func (f *fetching) takeLarge(ctx context.Context, i onhost.Item, name string, at
 		return errNotWanted
 	}
 	return to.PutRest(ctx, fileOf(name, i), at, content)
+}
+
+// liveLog is how large a log may be that is brought home again and again while
+// it grows.
+const liveLog = 64 << 20
+
+// ready says whether a file comes while the script runs. One of the script's
+// that was changed just now is perhaps being written, and half of it is worth
+// less than what it was before; our own only grow.
+func ready(i onhost.Item, mine bool) bool {
+	if mine {
+		return i.Size <= liveLog
+	}
+	return !i.Fresh
 }
 
 func (f *fetching) came(i onhost.Item) bool {

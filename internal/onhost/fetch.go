@@ -22,6 +22,8 @@ type wish struct {
 	// At is where to begin, if what is before it has the digest Begun.
 	At    int64  `json:"at,omitempty"`
 	Begun []byte `json:"begun,omitempty"`
+	// Quiet says that it must not change while it is read.
+	Quiet bool `json:"quiet,omitempty"`
 }
 
 // mainFetch lists what is below its arguments and sends what is wanted of it.
@@ -99,10 +101,17 @@ type sending struct {
 
 func (s *sending) file(ctx context.Context, name string, w wish) error {
 	f, err := openFile(name)
+	if w.Quiet && errors.Is(err, os.ErrNotExist) {
+		return nil // it is gone
+	}
 	if err != nil {
 		return err
 	}
 	defer func() { _ = f.Close() }() // only read
+	before, err := f.Stat()
+	if err != nil {
+		return err
+	}
 	from := untilDone{ctx, f}
 	if len(w.Have) > 0 {
 		same, err := s.matches(from, w.Have, -1)
@@ -130,7 +139,7 @@ func (s *sending) file(ctx context.Context, name string, w wish) error {
 	if err := s.out.frame(markFile, binary.AppendUvarint(said, uint64(at))); err != nil {
 		return err
 	}
-	return s.rest(from)
+	return s.rest(from, f, before, w.Quiet)
 }
 
 // matches reads size bytes, or all when size is negative, and says whether
@@ -147,8 +156,9 @@ func (s *sending) matches(from io.Reader, digest []byte, size int64) (bool, erro
 	return (size < 0 || n == size) && string(sum.Sum(nil)) == string(digest), nil
 }
 
-// rest sends a file's content from where it is read, and its digest.
-func (s *sending) rest(from io.Reader) error {
+// rest sends a file's content from where it is read, and its digest. One that
+// has to be quiet and was changed meanwhile has none.
+func (s *sending) rest(from io.Reader, f *os.File, before os.FileInfo, quiet bool) error {
 	s.pack.another()
 	sum := newCheck()
 	for {
@@ -169,6 +179,13 @@ func (s *sending) rest(from io.Reader) error {
 	}
 	if err := s.out.frame(markEnd, nil); err != nil {
 		return err
+	}
+	after, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if quiet && (after.Size() != before.Size() || !after.ModTime().Equal(before.ModTime())) {
+		return s.out.frame(markTorn, nil)
 	}
 	return s.out.frame(markSum, checkSum(sum))
 }

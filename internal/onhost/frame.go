@@ -22,6 +22,7 @@ const (
 	markProgress = 'p'
 	markFile     = 'f' // a file's number in the list; its content follows
 	markSum      = 's' // the digest of the content that came
+	markTorn     = 't' // in its place: the content was changed while it was read
 	markDone     = 'o'
 	markFailed   = 'x'
 	markAdd      = 'a'

@@ -46,8 +46,8 @@ func list(ctx context.Context, roots []string) ([]item, error) {
 	var all []item
 	for _, root := range roots {
 		err := filepath.WalkDir(root, func(name string, e fs.DirEntry, err error) error {
-			if name == root && errors.Is(err, fs.ErrNotExist) {
-				return fs.SkipDir
+			if errors.Is(err, fs.ErrNotExist) { // it is not there, or not any more
+				return skip(e)
 			}
 			if err != nil {
 				return err
@@ -55,24 +55,12 @@ func list(ctx context.Context, roots []string) ([]item, error) {
 			if err := ctx.Err(); err != nil {
 				return context.Cause(ctx)
 			}
-			info, err := e.Info()
+			i, err := itemOf(name, e)
+			if errors.Is(err, fs.ErrNotExist) {
+				return skip(e)
+			}
 			if err != nil {
 				return err
-			}
-			i := item{Path: []byte(name), Mode: info.Mode(), Changed: info.ModTime(), Fresh: time.Since(info.ModTime()) < fresh}
-			switch mode := info.Mode(); {
-			case mode.IsRegular():
-				i.Size = info.Size()
-			case mode&fs.ModeSymlink != 0:
-				target, err := os.Readlink(name)
-				if err != nil {
-					return err
-				}
-				i.Target = []byte(target)
-			case mode.IsDir():
-				if i.Empty, err = openDirectory(name, info); err != nil {
-					return err
-				}
 			}
 			all = append(all, i)
 			return nil
@@ -82,6 +70,38 @@ func list(ctx context.Context, roots []string) ([]item, error) {
 		}
 	}
 	return all, nil
+}
+
+// itemOf looks at one thing.
+func itemOf(name string, e fs.DirEntry) (item, error) {
+	info, err := e.Info()
+	if err != nil {
+		return item{}, err
+	}
+	i := item{Path: []byte(name), Mode: info.Mode(), Changed: info.ModTime(), Fresh: time.Since(info.ModTime()) < fresh}
+	switch mode := info.Mode(); {
+	case mode.IsRegular():
+		i.Size = info.Size()
+	case mode&fs.ModeSymlink != 0:
+		target, err := os.Readlink(name)
+		if err != nil {
+			return item{}, err
+		}
+		i.Target = []byte(target)
+	case mode.IsDir():
+		if i.Empty, err = openDirectory(name, info); err != nil {
+			return item{}, err
+		}
+	}
+	return i, nil
+}
+
+// skip goes on after something that is gone; e is nil for a root.
+func skip(e fs.DirEntry) error {
+	if e == nil || e.IsDir() {
+		return fs.SkipDir
+	}
+	return nil
 }
 
 // openDirectory lets us, who own it, into a directory, and says whether it is

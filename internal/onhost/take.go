@@ -27,7 +27,14 @@ type Wish struct {
 	// begins with these, only the rest comes.
 	At    int64
 	Begun []byte
+	// Quiet says that the content ends with ErrTorn when the file is changed
+	// while it is read.
+	Quiet bool
 }
+
+// ErrTorn is a file that was changed while it was read. Take may return it: the
+// others come all the same.
+var ErrTorn = errors.New("it was changed while it was read")
 
 // newCheck is what a file's content is checked with on its way, from its disk
 // to ours: XXH3 of 128 bits, a tenth of the work of a SHA. Against somebody who
@@ -132,7 +139,7 @@ func share(items []Item, wanted []Wish) [][]wish {
 			}
 		}
 		filled[least] += items[w.Index].Size - w.At
-		said := wish{Index: w.Index, Have: w.Have, At: w.At, Begun: w.Begun}
+		said := wish{Index: w.Index, Have: w.Have, At: w.At, Begun: w.Begun, Quiet: w.Quiet}
 		if least > 0 { // the first has made the list
 			said.Path = []byte(items[w.Index].Path)
 		}
@@ -182,10 +189,10 @@ func takeFiles(in *listener, count int, take Take) error {
 			return fmt.Errorf("file %d, from byte %d: %w", index, at, errFrame)
 		}
 		content := &checked{in: in, stream: in.stream(), sum: newCheck()}
-		if err := take(int(index), int64(at), content); err != nil {
+		if err := take(int(index), int64(at), content); err != nil && !errors.Is(err, ErrTorn) {
 			return err
 		}
-		if _, err := io.Copy(io.Discard, content); err != nil {
+		if _, err := io.Copy(io.Discard, content); err != nil && !errors.Is(err, ErrTorn) {
 			return err
 		}
 	}
@@ -206,10 +213,16 @@ func (c *checked) Read(p []byte) (int, error) {
 	n, err := c.stream.Read(p)
 	_, _ = c.sum.Write(p[:n]) // never fails
 	if errors.Is(err, io.EOF) {
-		want, sumErr := c.in.expect(markSum)
+		mark, want, sumErr := c.in.frame()
 		switch {
 		case sumErr != nil:
 			err = sumErr
+		case mark == markFailed:
+			err = decodeFailure(want)
+		case mark == markTorn:
+			err = ErrTorn
+		case mark != markSum:
+			err = fmt.Errorf("a frame %q after a file: %w", mark, errFrame)
 		case !bytes.Equal(want, checkSum(c.sum)):
 			err = errDigest
 		}
