@@ -192,6 +192,12 @@ func (c *Controller) checkOn(t *target, s Submission) (wrong []*InvalidError) {
 			wrong = append(wrong, &InvalidError{What: e.What, Where: e.Where, Hint: e.Hint})
 		}
 	}
+	_, saves := t.backend.(backends.Saver)
+	if s.Config.Outputs.Upload == runconfig.UploadLive && !saves && t.absence == nil {
+		wrong = append(wrong, &InvalidError{
+			What: fmt.Sprintf("%s cannot save outputs while a run goes on", t.name), Where: "outputs.upload", Hint: "leave upload out: they come home when it ends",
+		})
+	}
 	if why := c.impossible(t, s.Config); why != "" {
 		wrong = append(wrong, &InvalidError{What: why, Where: "resources", Hint: t.sizeHint()})
 	}
