@@ -44,9 +44,8 @@ func settled(s supervise.Status) bool {
 	case supervise.TimedOut, supervise.Stopped, supervise.NotStarted, supervise.OutOfMemory:
 		return true
 	default:
-		// A process that was killed may have been so for want of memory, which
-		// the engine tells.
-		return s.Signal != "SIGKILL"
+		// What failed may have done so for want of memory, which the engine tells.
+		return s.ExitCode == 0
 	}
 }
 

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/runnerml/runner/backends"
 	"github.com/runnerml/runner/internal/machine"
+	"github.com/runnerml/runner/internal/run"
 )
 
 // handlePrefix begins our handles; the engine's name for the job follows.
@@ -107,11 +109,15 @@ func (b *Backend) onlyOne(ctx context.Context, mark Mark, id string) (backends.H
 }
 
 // chosen of several jobs with one mark is the one that has not ended, or else
-// the oldest.
+// the one that the engine had a hand in: a job that found nothing to run ends
+// by itself.
 func chosen(states []State) State {
-	for _, s := range states {
-		if s.Phase != Ended {
-			return s
+	for _, fits := range []func(State) bool{
+		func(s State) bool { return s.Phase != Ended },
+		func(s State) bool { return s.Outcome != "" && s.Outcome != run.OutcomeCanceled },
+	} {
+		if i := slices.IndexFunc(states, fits); i >= 0 {
+			return states[i]
 		}
 	}
 	return states[0]

@@ -17,6 +17,8 @@ import (
 type SlurmOptions struct {
 	// Conf are more lines for slurm.conf.
 	Conf string
+	// Cgroups holds jobs to their memory by control groups.
+	Cgroups bool
 }
 
 // SlurmCluster is a real Slurm on this machine: munged, slurmctld and four slurmd, each of which says that it is

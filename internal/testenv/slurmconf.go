@@ -36,7 +36,7 @@ SlurmctldLogFile=%[2]s/log/slurmctld.log
 SlurmdLogFile=%[2]s/log/%%n.log
 SlurmctldDebug=info
 ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
+TaskPlugin=%[6]s
 JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
 JobCompType=jobcomp/none
@@ -81,7 +81,11 @@ func (c *SlurmCluster) write(o SlurmOptions) error {
 		nodes = append(nodes, fmt.Sprintf("NodeName=%s NodeHostname=%s NodeAddr=127.0.0.1 Port=%d CPUs=4 RealMemory=2000 Gres=gpu:2 State=UNKNOWN",
 			node, name, ports[i+1]))
 	}
-	conf := fmt.Sprintf(slurmConf, ports[0], c.Dir, name, o.Conf, strings.Join(nodes, "\n"))
+	taskPlugin := "task/none"
+	if o.Cgroups {
+		taskPlugin = "task/cgroup"
+	}
+	conf := fmt.Sprintf(slurmConf, ports[0], c.Dir, name, o.Conf, strings.Join(nodes, "\n"), taskPlugin)
 	key := make([]byte, 1024)
 	_, _ = rand.Read(key) // never fails
 	files := []struct {
@@ -93,6 +97,7 @@ func (c *SlurmCluster) write(o SlurmOptions) error {
 		{"slurm.conf", conf, 0o644},
 		// Devices that every machine has stand for GPUs: nobody opens them.
 		{"gres.conf", "Name=gpu File=/dev/null\nName=gpu File=/dev/zero\n", 0o644},
+		{"cgroup.conf", "CgroupAutomount=no\nConstrainRAMSpace=yes\nConstrainCores=no\nConstrainDevices=no\n", 0o644},
 		{"calls", "", 0o666},
 	}
 	for _, client := range slurmClients() {
