@@ -115,16 +115,22 @@ type Distributed struct {
 	ProcessesPerNode int `json:"processes_per_node,omitempty" jsonschema:"minimum=1" yaml:"processes_per_node,omitempty"`
 }
 
-// Input is data the script reads. Mode is "mount" (where it lies: a container
-// sees it read-only; a plain process is given the path of the data itself and
-// could change it, which nothing prevents without privileges) or "copy" (the
-// script's own, which it may change).
+// Input is data the script reads. Mode is "mount" (the shared copy, or where it
+// lies: a container sees it read-only; a plain process is given the path itself
+// and could change what is not a shared copy, which nothing prevents without
+// privileges) or "copy" (the script's own, which it may change).
 type Input struct {
-	// Path of a file or directory, relative to the spec; or an azblob:// or
-	// https:// address.
+	// Path of a file or directory, relative to the spec; target:/DIR, a path of
+	// the machine that carries the run out; run:RUN/outputs/PATH, what another
+	// run left; an https:// address; or a place in Azure Blob Storage:
+	// azblob://ACCOUNT/CONTAINER/PATH, or as abfss://, wasbs:// or https:// write
+	// it.
 	Path string `json:"path,omitempty" jsonschema:"required" yaml:"path,omitempty"`
-	// Mode is mount (where it lies; read-only in a container, but a plain
-	// process can write to it) or copy (the script's own). Default mount.
+	// SHA256 of a file from an https:// address, in hex: what comes must have it.
+	// Without it the server's ETag and size say whether it is still the same.
+	SHA256 string `json:"sha256,omitempty" yaml:"sha256,omitempty"`
+	// Mode is mount (read-only in a container, but a plain process can write to
+	// what is no shared copy) or copy (the script's own). Default mount.
 	Mode string `json:"mode,omitempty" jsonschema:"enum=mount,enum=copy" yaml:"mode,omitempty"`
 }
 

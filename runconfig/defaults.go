@@ -2,7 +2,6 @@ package runconfig
 
 import (
 	"path/filepath"
-	"strings"
 	"time"
 )
 
@@ -55,7 +54,7 @@ func (c *ScriptRunConfig) fill(directory string) {
 		if input.Mode == "" {
 			input.Mode = ModeMount
 		}
-		if !strings.Contains(input.Path, "://") {
+		if input.Kind() == InputLocal {
 			input.Path = anchored(directory, input.Path)
 		}
 		c.Inputs[name] = input

@@ -8,6 +8,7 @@ import (
 
 	"github.com/runnerml/runner/backends"
 	"github.com/runnerml/runner/environment"
+	"github.com/runnerml/runner/internal/blob"
 	"github.com/runnerml/runner/internal/container"
 	"github.com/runnerml/runner/internal/host"
 	"github.com/runnerml/runner/internal/inventory"
@@ -36,6 +37,8 @@ type Options struct {
 	// take; zero: all of it.
 	CPUs   float64
 	Memory int64
+	// Credential gives the right to read a storage account; nil: there is none.
+	Credential func(ctx context.Context, account string) (blob.Credential, error)
 	// Probe says what this computer has; nil: we ask it.
 	Probe func(ctx context.Context) (*inventory.Inventory, error)
 }
@@ -63,6 +66,7 @@ func New(ctx context.Context, o Options) (*Backend, error) {
 	m, err := machine.New(ctx, machine.Config{
 		Host: here, Installation: o.Installation, Store: o.Snapshots, Engine: o.Engine, Images: o.Images,
 		MaxLog: o.MaxLog, Environ: environ, Probe: o.Probe,
+		Credential: o.Credential,
 	})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("local backend: %w", err), here.Close())

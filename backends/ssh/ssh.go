@@ -7,6 +7,7 @@ import (
 
 	"github.com/runnerml/runner/backends"
 	"github.com/runnerml/runner/environment"
+	"github.com/runnerml/runner/internal/blob"
 	"github.com/runnerml/runner/internal/container"
 	"github.com/runnerml/runner/internal/host"
 	"github.com/runnerml/runner/internal/host/sshhost"
@@ -31,6 +32,11 @@ type Options struct {
 	Images []environment.BaseImage
 	// MaxLog is how many bytes of an attempt's output are kept; zero: the default.
 	MaxLog int64
+	// Credential gives the right to read a storage account; nil: there is none.
+	Credential func(ctx context.Context, account string) (blob.Credential, error)
+	// Here is a root on this computer, for data that the machine cannot fetch
+	// itself; empty: nothing goes this way.
+	Here string
 	// Probe says what the machine has; nil: it is asked.
 	Probe func(ctx context.Context) (*inventory.Inventory, error)
 }
@@ -49,6 +55,7 @@ var (
 func New(ctx context.Context, o Options) (*Backend, error) {
 	m, err := machine.New(ctx, machine.Config{
 		Host: o.Host, Installation: o.Installation, Store: o.Snapshots, Engine: o.Engine, Images: o.Images, MaxLog: o.MaxLog, Probe: o.Probe,
+		Credential: o.Credential, Here: o.Here,
 		Unreachable: func(err error) bool { return errors.Is(err, sshhost.ErrUnreachable) },
 	})
 	if err != nil {

@@ -23,7 +23,8 @@ import (
 // openMachines makes the machines that targets are reachable. close comes
 // after the controller's.
 func openMachines(
-	ctx context.Context, home server.Home, set *settings.Settings, db *store.Store, snapshots *snapshot.Store, log *slog.Logger,
+	ctx context.Context, home server.Home, set *settings.Settings, db *store.Store, snapshots *snapshot.Store,
+	storage *storageAccounts, log *slog.Logger,
 ) (_ *compute.Machines, closer func() error, err error) {
 	installation, err := db.InstallationID(ctx)
 	if err != nil {
@@ -51,6 +52,7 @@ func openMachines(
 			}
 			return sshbackend.New(ctx, sshbackend.Options{
 				Host: c, Installation: installation, Snapshots: snapshots, Images: set.BaseImages, MaxLog: int64(set.MaxLogSize),
+				Credential: storage.credential, Here: string(home),
 			})
 		},
 	}, here.Close, nil

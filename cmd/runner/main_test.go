@@ -74,6 +74,7 @@ func TestCommands(t *testing.T) { runScripts(t, "testdata/command", "1") }
 func TestScripts(t *testing.T) { runScripts(t, "testdata/script", "") }
 
 func runScripts(t *testing.T, dir, fake string) {
+	address, cert := dataServer(t)
 	testscript.Run(t, testscript.Params{
 		Dir:                 dir,
 		RequireExplicitExec: true,
@@ -82,6 +83,8 @@ func runScripts(t *testing.T, dir, fake string) {
 			env.Setenv(fakeEngine, fake)
 			env.Setenv("RUNNER_HOME", filepath.Join(env.WorkDir, "home"))
 			env.Setenv("RUNNER_AGENT_IDLE", "30s")
+			env.Setenv("DATA_URL", address)
+			env.Setenv("SSL_CERT_FILE", cert)
 			env.Setenv("TZ", "UTC")
 			env.Defer(func() { stopAgent(t, env.Getenv("RUNNER_HOME")) })
 			return nil

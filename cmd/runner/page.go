@@ -88,6 +88,9 @@ func (p *page) spec() {
 		row("priority", fmt.Sprint(r.Priority))
 	}
 	row("rerun of", r.RerunOf)
+	for _, from := range r.InputsFrom {
+		row("from run", from.Run+"  "+from.Path+"  as input "+from.Input)
+	}
 	if r.State.Ended() {
 		row("outputs", leftIn(r))
 	}

@@ -60,7 +60,7 @@ target, shows its log live, brings outputs/ home and says how it ended.`,
 		}
 	}
 	add("runs", "Runs:", newSubmit(c), newPS(c), newShow(c), newLogs(c), newWait(c), newCancel(c), newRerun(c), newOutputs(c))
-	add("rest", "What runs need:", newCompute(c), newEnvironment(c), newSecret(c), newPrune(c), newAgent(c), newServe(c), newDoctor(c))
+	add("rest", "What runs need:", newCompute(c), newEnvironment(c), newSecret(c), newData(c), newPrune(c), newAgent(c), newServe(c), newDoctor(c))
 	add("about", "About runner:", newSchema(c), newVersion(c))
 	makeGroup(root)
 	return root

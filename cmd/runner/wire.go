@@ -50,12 +50,13 @@ func startEngine(ctx context.Context, home server.Home, log *slog.Logger) (_ *en
 	if err != nil {
 		return nil, err
 	}
-	here, err := openLocal(ctx, home, set, db, snapshots)
+	storage := &storageAccounts{references: set.StorageAccounts}
+	here, err := openLocal(ctx, home, set, db, snapshots, storage)
 	if err != nil {
 		return nil, err
 	}
 	closers = append(closers, here.Close)
-	machines, closeMachines, err := openMachines(ctx, home, set, db, snapshots, log)
+	machines, closeMachines, err := openMachines(ctx, home, set, db, snapshots, storage, log)
 	if err != nil {
 		return nil, err
 	}
@@ -71,6 +72,7 @@ func startEngine(ctx context.Context, home server.Home, log *slog.Logger) (_ *en
 	if err != nil {
 		return nil, err
 	}
+	storage.stored = c.StoredSecret
 	closers = append(closers, func() error { c.Close(); return nil })
 	if err := c.Start(ctx); err != nil {
 		return nil, err
@@ -95,7 +97,7 @@ func keeping(p settings.Prune) controller.Keeping {
 
 // openLocal makes this computer ready as a target.
 func openLocal(
-	ctx context.Context, home server.Home, set *settings.Settings, db *store.Store, snapshots *snapshot.Store,
+	ctx context.Context, home server.Home, set *settings.Settings, db *store.Store, snapshots *snapshot.Store, storage *storageAccounts,
 ) (*local.Backend, error) {
 	installation, err := db.InstallationID(ctx)
 	if err != nil {
@@ -105,6 +107,7 @@ func openLocal(
 		Home: string(home), Installation: installation, Snapshots: snapshots,
 		Engine: container.Options{Socket: strings.TrimPrefix(set.DockerSocket, "unix://")},
 		Images: set.BaseImages, MaxLog: int64(set.MaxLogSize), CPUs: set.Local.CPUs, Memory: int64(set.Local.Memory),
+		Credential: storage.credential,
 	})
 }
 

@@ -80,6 +80,11 @@ func (c *Client) OpenOutput(ctx context.Context, id string, attempt int, path st
 	return body, err
 }
 
+// CheckData has some of what a path names read where a run on the target would.
+func (c *Client) CheckData(ctx context.Context, path, target string) (*controller.DataCheck, error) {
+	return post[controller.DataCheck](ctx, c, "/v1/data/check", server.DataCheckRequest{Path: path, Target: target})
+}
+
 // Prune frees what nothing needs any more.
 func (c *Client) Prune(ctx context.Context, p server.PruneRequest) (*controller.PruneReport, error) {
 	return post[controller.PruneReport](ctx, c, "/v1/prune", p)

@@ -147,7 +147,7 @@ func TestPlanRefusesWhatSubmitRefusesAllAtOnce(t *testing.T) {
 
 func TestAPathOfTheTargetsOwnIsNoMistake(t *testing.T) {
 	cfg := &runconfig.ScriptRunConfig{Inputs: map[string]runconfig.Input{"d": {Path: "/only/there"}}}
-	if wrong := checkInputs(cfg, false); len(wrong) > 0 {
+	if wrong := (&Controller{}).checkInputs(t.Context(), cfg, false); len(wrong) > 0 {
 		t.Errorf("refused: %v", wrong[0])
 	}
 }

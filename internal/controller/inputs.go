@@ -1,37 +1,142 @@
 package controller
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/runnerml/runner/internal/artifact"
+	"github.com/runnerml/runner/internal/run"
+	"github.com/runnerml/runner/internal/store"
 	"github.com/runnerml/runner/runconfig"
 )
 
 // checkInputs refuses inputs that cannot be read: a run would only find that
 // out after it had waited. here: the target is this computer; elsewhere a path
 // may be one of the target's own.
-func checkInputs(cfg *runconfig.ScriptRunConfig, here bool) (wrong []*InvalidError) {
-	names := make([]string, 0, len(cfg.Inputs))
-	for name := range cfg.Inputs {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		path, where := cfg.Inputs[name].Path, "inputs."+name+".path"
-		if scheme, _, ok := strings.Cut(path, "://"); ok {
-			wrong = append(wrong, &InvalidError{
-				What: fmt.Sprintf("input %s: addresses with %s:// cannot be read yet: %s", name, scheme, path), Where: where,
-				Hint: "give the path of a file or directory on this computer",
-			})
-			continue
-		}
-		if _, err := os.Stat(path); err != nil && here {
-			wrong = append(wrong, &InvalidError{What: fmt.Sprintf("input %s is not there: %s", name, path), Where: where})
+func (c *Controller) checkInputs(ctx context.Context, cfg *runconfig.ScriptRunConfig, here bool) (wrong []*InvalidError) {
+	for _, name := range slices.Sorted(maps.Keys(cfg.Inputs)) {
+		in, where := cfg.Inputs[name], "inputs."+name+".path"
+		switch in.Kind() {
+		case runconfig.InputURL:
+		case runconfig.InputRun:
+			if _, err := c.inputOfRun(ctx, in); err != nil {
+				e := &InvalidError{What: fmt.Sprintf("input %s: %v", name, err), Where: where}
+				if hinted, ok := errors.AsType[*NoInputError](err); ok {
+					e.Hint = hinted.Hint
+				}
+				wrong = append(wrong, e)
+			}
+		case runconfig.InputLocal, runconfig.InputTarget:
+			if _, err := os.Stat(in.TargetPath()); err != nil && here {
+				wrong = append(wrong, &InvalidError{What: fmt.Sprintf("input %s is not there: %s", name, in.TargetPath()), Where: where})
+			}
 		}
 	}
 	return wrong
+}
+
+// NoInputError is what a run did not leave, or not yet.
+type NoInputError struct{ What, Hint string }
+
+func (e *NoInputError) Error() string { return e.What }
+
+// inputOfRun is where the files are that an input names of another run.
+func (c *Controller) inputOfRun(ctx context.Context, in runconfig.Input) (string, error) {
+	id, what := in.OfRun()
+	r, left, err := c.left(ctx, id, 0)
+	if _, unknown := errors.AsType[*store.NotFoundError](err); unknown {
+		return "", &NoInputError{What: "there is no run " + id, Hint: "runner ps --all lists them"}
+	}
+	if err != nil {
+		return "", err
+	}
+	if !r.State.Ended() {
+		return "", &NoInputError{What: fmt.Sprintf("%s has not ended: it is %s", r.ID, r.State), Hint: "runner wait " + r.ID}
+	}
+	none := &NoInputError{What: fmt.Sprintf("%s left no %s", r.ID, what), Hint: "runner outputs " + r.ID + " lists what it left"}
+	if left == nil {
+		return "", none
+	}
+	d, here := left.(*artifact.Directory)
+	if !here {
+		return "", &NoInputError{
+			What: fmt.Sprintf("what %s left is in the artifact store %s, not on this computer", r.ID, r.Config.Outputs.Store),
+			Hint: "name its place there as the input's path",
+		}
+	}
+	// Not out of what it left, by no link.
+	root, err := os.OpenRoot(d.Path())
+	if err != nil {
+		return "", none
+	}
+	defer func() { _ = root.Close() }() // only looked into
+	if _, err := root.Stat(filepath.FromSlash(strings.TrimSuffix(what, "/"))); errors.Is(err, fs.ErrNotExist) {
+		return "", none
+	} else if err != nil {
+		return "", fmt.Errorf("input of run %s: %w", r.ID, err)
+	}
+	return filepath.Join(d.Path(), filepath.FromSlash(what)), nil
+}
+
+// settleInputs names the runs of inputs by their whole ids: what "@last" means
+// changes.
+func (c *Controller) settleInputs(ctx context.Context, cfg *runconfig.ScriptRunConfig) (*runconfig.ScriptRunConfig, error) {
+	settled := *cfg
+	settled.Inputs = maps.Clone(cfg.Inputs)
+	for name, in := range cfg.Inputs {
+		if in.Kind() != runconfig.InputRun {
+			continue
+		}
+		id, _ := in.OfRun()
+		whole, err := c.store.Resolve(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		settled.Inputs[name] = in.WithRun(whole)
+	}
+	return &settled, nil
+}
+
+// placeInputsOfRuns is a config whose inputs of other runs are paths here.
+func (c *Controller) placeInputsOfRuns(ctx context.Context, cfg *runconfig.ScriptRunConfig) (*runconfig.ScriptRunConfig, error) {
+	if !slices.ContainsFunc(slices.Collect(maps.Values(cfg.Inputs)), func(in runconfig.Input) bool { return in.Kind() == runconfig.InputRun }) {
+		return cfg, nil
+	}
+	placed := *cfg
+	placed.Inputs = maps.Clone(cfg.Inputs)
+	for name, in := range cfg.Inputs {
+		if in.Kind() != runconfig.InputRun {
+			continue
+		}
+		path, err := c.inputOfRun(ctx, in)
+		if err != nil {
+			return nil, fmt.Errorf("input %s: %w", name, err)
+		}
+		in.Path = path
+		placed.Inputs[name] = in
+	}
+	return &placed, nil
+}
+
+// inputsFrom are the runs that a run's inputs come from.
+func inputsFrom(cfg *runconfig.ScriptRunConfig) (from []run.InputFrom) {
+	if cfg == nil {
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(cfg.Inputs)) {
+		if in := cfg.Inputs[name]; in.Kind() == runconfig.InputRun {
+			id, path := in.OfRun()
+			from = append(from, run.InputFrom{Input: name, Run: id, Path: path})
+		}
+	}
+	return from
 }
 
 // checkNode refuses a node that no attempt of the run has.

@@ -52,6 +52,11 @@ func (c *Controller) Prune(ctx context.Context, o PruneOptions) (*PruneReport, e
 			return nil, err
 		}
 	}
+	for _, t := range c.allTargets() { // all wait for their first try at once
+		if o.Target == "" || t.name == o.Target {
+			c.awaitFirstTry(ctx, t.name)
+		}
+	}
 	c.pruning.Lock() // two at once would only stumble over each other
 	defer c.pruning.Unlock()
 	report := newPruneReport(o.DryRun)
@@ -81,7 +86,10 @@ func (c *Controller) pruneRuns(ctx context.Context, o PruneOptions, report *Prun
 	if err != nil {
 		return nil, err
 	}
-	held := c.stillThere(ctx)
+	held, err := c.stillThere(ctx)
+	if err != nil {
+		return nil, err
+	}
 	gone = map[string]bool{}
 	freed := backends.Freed{Kind: backends.PruneRuns, Names: []string{}}
 	defer func() { here.add(freed) }()
@@ -135,11 +143,22 @@ type leftThere struct {
 	on map[string]string // the target, by run
 	// away are the targets that cannot say.
 	away map[string]bool
+	// wantedBy are unfinished runs, by the run that one of their inputs is of.
+	wantedBy map[string]string
 }
 
 // stillThere asks the targets that can be asked.
-func (c *Controller) stillThere(ctx context.Context) leftThere {
-	l := leftThere{on: map[string]string{}, away: map[string]bool{}}
+func (c *Controller) stillThere(ctx context.Context) (leftThere, error) {
+	l := leftThere{on: map[string]string{}, away: map[string]bool{}, wantedBy: map[string]string{}}
+	active, err := c.store.List(ctx, store.Filter{ActiveOnly: true, Specs: true})
+	if err != nil {
+		return l, err
+	}
+	for _, r := range active {
+		for _, from := range inputsFrom(r.Config) {
+			l.wantedBy[from.Run] = r.ID
+		}
+	}
 	for _, t := range c.allTargets() {
 		s, ok := t.backend.(backends.Sweeper)
 		if !ok {
@@ -158,7 +177,7 @@ func (c *Controller) stillThere(ctx context.Context) leftThere {
 			l.on[ref.Run] = t.name
 		}
 	}
-	return l
+	return l, nil
 }
 
 // why a run must stay, or nothing: once it is forgotten, nobody clears up after
@@ -166,6 +185,9 @@ func (c *Controller) stillThere(ctx context.Context) leftThere {
 func (l leftThere) why(r *run.Run) string {
 	if name, ok := l.on[r.ID]; ok {
 		return "something of it is still on " + name
+	}
+	if by, ok := l.wantedBy[r.ID]; ok {
+		return "what it left is an input of " + by
 	}
 	if l.away[r.Target] && r.Outcome != nil && *r.Outcome == run.OutcomeTargetUnreachable {
 		return "something of it may be on " + r.Target + ", which cannot be reached"

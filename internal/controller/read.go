@@ -61,6 +61,7 @@ func (c *Controller) RunLock(ctx context.Context, id string) (string, error) {
 // waits, how far its preparation is, that its target does not answer.
 func (c *Controller) annotate(r *run.Run) {
 	defer r.SplitHints()
+	r.InputsFrom = inputsFrom(r.Config)
 	if r.State.Ended() {
 		return
 	}

@@ -91,6 +91,11 @@ func (c *Controller) targetsWith(secret string) []string {
 	return names
 }
 
+// StoredSecret gives the value of a stored secret to who carries runs out.
+func (c *Controller) StoredSecret(ctx context.Context, name string) (string, error) {
+	return c.storedSecret(ctx, name)
+}
+
 // storedSecret gives the value of a stored secret.
 func (c *Controller) storedSecret(ctx context.Context, name string) (string, error) {
 	sealed, err := c.store.SealedSecret(ctx, name)

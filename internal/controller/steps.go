@@ -19,6 +19,12 @@ func (d *driver) prepare(ctx context.Context, r *run.Run) (*run.Run, error) {
 	if err != nil {
 		return r, err
 	}
+	if a.Config, err = d.c.placeInputsOfRuns(ctx, a.Config); err != nil {
+		if gone, ok := errors.AsType[*NoInputError](err); ok {
+			err = &backends.Failure{Outcome: run.OutcomeEnvironmentFailed, Err: err, Hint: gone.Hint}
+		}
+		return d.stepFailed(ctx, r, err)
+	}
 	began := d.c.now()
 	pctx, cancel := context.WithCancel(ctx)
 	defer cancel()

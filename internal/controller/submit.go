@@ -40,13 +40,16 @@ func (e *InvalidError) Error() string {
 // was submitted before: then the first run comes back. Errors: *InvalidError,
 // *UnknownTargetError, or the store's.
 func (c *Controller) Submit(ctx context.Context, s Submission) (_ *run.Run, created bool, _ error) {
-	t, err := c.check(s)
+	t, err := c.check(ctx, s)
 	if err != nil {
 		return nil, false, err
 	}
 	m, err := c.snapshots.Manifest(ctx, snapshot.ID(s.Snapshot))
 	if err != nil {
 		return nil, false, fmt.Errorf("snapshot %s is not here: %w", s.Snapshot, err)
+	}
+	if s.Config, err = c.settleInputs(ctx, s.Config); err != nil {
+		return nil, false, err
 	}
 	// A prune that is at work is waited for; the next one sees that it is used.
 	if err := c.snapshots.Touch(ctx, snapshot.ID(s.Snapshot)); err != nil {
@@ -141,7 +144,7 @@ func (e *InvalidsError) Error() string {
 }
 
 // check refuses a submission that is not whole, or can never be carried out.
-func (c *Controller) check(s Submission) (*target, error) {
+func (c *Controller) check(ctx context.Context, s Submission) (*target, error) {
 	switch {
 	case s.Config == nil:
 		return nil, &InvalidError{What: "the submission has no config"}
@@ -150,11 +153,11 @@ func (c *Controller) check(s Submission) (*target, error) {
 	case s.Snapshot == "":
 		return nil, &InvalidError{What: "the submission has no snapshot"}
 	}
-	return c.checkConfig(s)
+	return c.checkConfig(ctx, s)
 }
 
 // checkConfig looks for all that can never be carried out.
-func (c *Controller) checkConfig(s Submission) (*target, error) {
+func (c *Controller) checkConfig(ctx context.Context, s Submission) (*target, error) {
 	var wrong []*InvalidError
 	for i, name := range s.Config.Secrets {
 		if _, ok := s.Secrets[name]; !ok {
@@ -165,7 +168,7 @@ func (c *Controller) checkConfig(s Submission) (*target, error) {
 		wrong = append(wrong, e)
 	}
 	t, err := c.target(s.Config.ComputeTarget)
-	wrong = append(wrong, checkInputs(s.Config, t == nil || t.name == localTarget)...)
+	wrong = append(wrong, c.checkInputs(ctx, s.Config, t == nil || t.name == localTarget)...)
 	if unknown, ok := errors.AsType[*UnknownTargetError](err); ok && len(wrong) > 0 {
 		wrong = append(wrong, &InvalidError{What: unknown.Error(), Where: "compute_target", Hint: unknown.Hint()})
 	} else if err != nil {
@@ -230,7 +233,7 @@ func (c *Controller) Plan(ctx context.Context, s Submission) (*Plan, error) {
 	if s.Config == nil {
 		return nil, &InvalidError{What: "the submission has no config"}
 	}
-	t, err := c.checkConfig(s)
+	t, err := c.checkConfig(ctx, s)
 	if err != nil {
 		return nil, err
 	}
@@ -241,6 +244,9 @@ func (c *Controller) Plan(ctx context.Context, s Submission) (*Plan, error) {
 	planner, ok := t.backend.(backends.Planner)
 	if !ok || s.Snapshot == "" {
 		return p, nil
+	}
+	if s.Config, err = c.placeInputsOfRuns(ctx, s.Config); err != nil {
+		return nil, err
 	}
 	a := backends.Attempt{
 		Run: "dry-run", Number: 1, Experiment: s.Config.Experiment, Config: s.Config,

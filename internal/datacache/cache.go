@@ -39,13 +39,15 @@ var ErrKey = errors.New("no key of an object")
 
 func checkKey(key string) error {
 	if key == "" || key != filepath.Base(key) || strings.HasPrefix(key, ".") ||
-		strings.HasSuffix(key, partSuffix) || strings.HasSuffix(key, lockSuffix) || strings.HasSuffix(key, goneSuffix) {
+		strings.HasSuffix(key, partSuffix) || strings.HasSuffix(key, lockSuffix) || strings.HasSuffix(key, goneSuffix) ||
+		strings.HasSuffix(key, sealSuffix) {
 		return fmt.Errorf("%w: %q", ErrKey, key)
 	}
 	return nil
 }
 
-// Use marks an object as used now; false: it is not there.
+// Use marks an object as used now; false: it is not there, or not as it was
+// made.
 func (c *Cache) Use(ctx context.Context, key string) (bool, error) {
 	if err := checkKey(key); err != nil {
 		return false, err
@@ -58,6 +60,9 @@ func (c *Cache) Use(ctx context.Context, key string) (bool, error) {
 		return false, fmt.Errorf("cached data: %w", err)
 	}
 	defer lock.Release()
+	if whole, err := c.intact(ctx, key); !whole || err != nil {
+		return false, err
+	}
 	now := time.Now()
 	err = os.Chtimes(c.Path(key), now, now)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -87,6 +92,12 @@ func (c *Cache) Fill(ctx context.Context, key string, fill func(ctx context.Cont
 	if err := fill(ctx, c.Part(key)); err != nil {
 		return false, err
 	}
+	if err := c.seal(ctx, key); err != nil {
+		return false, fmt.Errorf("cached data: %w", err)
+	}
+	if err := c.away(c.Path(key)); err != nil { // that somebody changed
+		return false, fmt.Errorf("cached data: %w", err)
+	}
 	now := time.Now() // what fill set is not when it was used
 	if err := os.Chtimes(c.Part(key), now, now); err != nil {
 		return false, fmt.Errorf("cached data: %w", err)
@@ -95,4 +106,18 @@ func (c *Cache) Fill(ctx context.Context, key string, fill func(ctx context.Cont
 		return false, fmt.Errorf("cached data: %w", err)
 	}
 	return true, nil
+}
+
+// away gives a name that nobody looks for to what is there, if anything is: the
+// next prune removes it.
+func (c *Cache) away(name string) error {
+	err := os.Rename(name, goneName(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+func goneName(name string) string {
+	return fmt.Sprintf("%s.%d%s", name, time.Now().UnixNano(), goneSuffix)
 }

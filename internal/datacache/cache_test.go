@@ -65,7 +65,7 @@ func TestManyWantOne(t *testing.T) {
 	if fills.Load() != 1 || made.Load() != 1 {
 		t.Errorf("filled %d times, %d say so", fills.Load(), made.Load())
 	}
-	if diff := cmp.Diff([]string{"one"}, names(t, dir)); diff != "" {
+	if diff := cmp.Diff([]string{"one", "one.seal"}, names(t, dir)); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -100,7 +100,7 @@ func TestPartIsGoneOnWith(t *testing.T) {
 
 func TestKeys(t *testing.T) {
 	c := datacache.Open(t.TempDir())
-	for _, key := range []string{"", ".", "..", "a/b", "../x", "x.part", "x.lock", "x.gone"} {
+	for _, key := range []string{"", ".", "..", "a/b", "../x", "x.part", "x.lock", "x.gone", "x.seal"} {
 		if _, err := c.Use(t.Context(), key); !errors.Is(err, datacache.ErrKey) {
 			t.Errorf("%q: %v", key, err)
 		}
@@ -191,7 +191,7 @@ func TestPruneMeetsOthers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"k"}, names(t, dir)); diff != "" {
+	if diff := cmp.Diff([]string{"k", "k.seal"}, names(t, dir)); diff != "" {
 		t.Error(diff)
 	}
 	// Whoever says that it uses something before it asks for it keeps it.
@@ -202,5 +202,51 @@ func TestPruneMeetsOthers(t *testing.T) {
 	}
 	if there, err := c.Use(t.Context(), "k"); !there || err != nil {
 		t.Errorf("use %v, %v", there, err)
+	}
+}
+
+// What a script that may do anything changed is made anew for the next one.
+func TestChangedIsMadeAnew(t *testing.T) {
+	dir := t.TempDir()
+	c := datacache.Open(dir)
+	fills := 0
+	fill := func() {
+		t.Helper()
+		_, err := c.Fill(t.Context(), "k", func(_ context.Context, part string) error {
+			fills++
+			write(t, filepath.Join(part, "sub", "file"), 10, time.Now().Add(-time.Hour))
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	fill()
+	fill()
+	if fills != 1 {
+		t.Fatalf("filled %d times", fills)
+	}
+	name := filepath.Join(dir, "k", "sub", "file")
+	for i, change := range []func() error{
+		func() error { return errors.Join(os.Chmod(name, 0o600), os.WriteFile(name, []byte("other"), 0o600)) },
+		func() error { return os.WriteFile(filepath.Join(dir, "k", "new"), nil, 0o600) },
+		func() error { return os.RemoveAll(name) },
+	} {
+		if err := change(); err != nil {
+			t.Fatal(err)
+		}
+		if there, err := c.Use(t.Context(), "k"); there || err != nil {
+			t.Errorf("change %d: use %v, %v", i, there, err)
+		}
+		fill()
+		if data, err := os.ReadFile(name); err != nil || len(data) != 10 || fills != i+2 {
+			t.Errorf("change %d: %q, %v, filled %d times", i, data, err, fills)
+		}
+	}
+	if _, err := c.Prune(t.Context(), datacache.Policy{InUse: func() (map[string]bool, error) { return nil, nil }, Before: time.Now().Add(time.Hour)}); err != nil {
+		t.Fatal(err)
+	}
+	if left := names(t, dir); len(left) > 0 {
+		t.Errorf("left: %q", left)
 	}
 }

@@ -105,8 +105,14 @@ func (c *Cache) take(item Item) (away string, took bool, err error) {
 		return "", false, err
 	}
 	defer func() { err = errors.Join(err, filling.Remove()) }()
-	away = fmt.Sprintf("%s.%d%s", name, time.Now().UnixNano(), goneSuffix)
-	return away, true, os.Rename(name, away)
+	away = goneName(name)
+	if err := os.Rename(name, away); err != nil || item.Part {
+		return away, err == nil, err
+	}
+	if err := os.Remove(name + sealSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return away, true, err
+	}
+	return away, true, nil
 }
 
 // refresh looks again when objects were used last, and leaves out what is gone.
@@ -164,7 +170,7 @@ func (c *Cache) list(ctx context.Context) (items []Item, gone []string, err erro
 			gone = append(gone, name)
 			continue
 		}
-		if strings.HasSuffix(name, lockSuffix) || strings.HasPrefix(e.Name(), ".") {
+		if strings.HasSuffix(name, lockSuffix) || strings.HasSuffix(name, sealSuffix) || strings.HasPrefix(e.Name(), ".") {
 			continue
 		}
 		info, err := e.Info()

@@ -14,6 +14,7 @@ import (
 
 	"github.com/runnerml/runner/backends"
 	"github.com/runnerml/runner/internal/host"
+	"github.com/runnerml/runner/internal/onhost"
 	"github.com/runnerml/runner/internal/run"
 	"github.com/runnerml/runner/runconfig"
 )
@@ -43,7 +44,10 @@ func (m *Machine) placeInputs(ctx context.Context, a backends.Attempt, at place,
 	for i, name := range slices.Sorted(maps.Keys(a.Config.Inputs)) {
 		progress.Report(backends.Step{Name: "inputs", Detail: name, Done: int64(i), Total: int64(len(a.Config.Inputs))})
 		place := m.placeInput
-		if m.remote != nil {
+		switch {
+		case a.Config.Inputs[name].Kind() == runconfig.InputURL:
+			place = m.placeFetched
+		case m.remote != nil:
 			place = m.placeSent
 		}
 		p, err := place(ctx, name, a.Config.Inputs[name], at, r, progress)
@@ -60,7 +64,7 @@ func (m *Machine) placeInput(ctx context.Context, name string, in runconfig.Inpu
 	if err != nil || p.ReadOnly {
 		return p, err
 	}
-	if err := m.copyInput(ctx, at, path.Clean(in.Path), p.Source); err != nil {
+	if err := m.copyInput(ctx, at, path.Clean(in.TargetPath()), p.Source); err != nil {
 		if ctx.Err() != nil {
 			return p, err
 		}
@@ -71,13 +75,18 @@ func (m *Machine) placeInput(ctx context.Context, name string, in runconfig.Inpu
 
 // placeOf says where an input will be, and refuses one that cannot be read.
 func (m *Machine) placeOf(ctx context.Context, name string, in runconfig.Input, at place, f form) (placedInput, error) {
+	if in.Kind() == runconfig.InputURL {
+		p := placedInput{Name: name, Source: path.Join(string(m.layout), onhost.InputsDir, "...", path.Base(in.Path)), ReadOnly: true}
+		p.place(at, f, in.Mode, true) // what it is nobody asked yet
+		return p, nil
+	}
 	if err := checkInput(name, in); err != nil {
 		return placedInput{}, err
 	}
 	var sent *sentInput
 	if m.remote != nil {
 		var err error
-		if sent, err = m.pictureInput(ctx, path.Clean(in.Path), true); err != nil {
+		if sent, err = m.pictured(ctx, in, true); err != nil {
 			return placedInput{}, inputFailure(name, "", "%w", err)
 		}
 	}
@@ -86,11 +95,7 @@ func (m *Machine) placeOf(ctx context.Context, name string, in runconfig.Input, 
 
 // checkInput refuses what names no path.
 func checkInput(name string, in runconfig.Input) error {
-	if strings.Contains(in.Path, "://") {
-		return inputFailure(name, "copy it to the machine first and name its path",
-			"%s: this kind of address cannot be read by this target", in.Path)
-	}
-	if !path.IsAbs(in.Path) {
+	if !path.IsAbs(in.TargetPath()) {
 		return inputFailure(name, "give the whole path", "%s is not an absolute path", in.Path)
 	}
 	return nil
@@ -98,14 +103,14 @@ func checkInput(name string, in runconfig.Input) error {
 
 // placeAt says where an input will be that was sent, or lies on the host.
 func (m *Machine) placeAt(ctx context.Context, name string, in runconfig.Input, at place, f form, sent *sentInput) (placedInput, error) {
-	p := placedInput{Name: name, Source: path.Clean(in.Path), ReadOnly: true}
+	p := placedInput{Name: name, Source: path.Clean(in.TargetPath()), ReadOnly: true}
 	var isDir bool
 	if sent != nil {
 		p.Source, isDir = sent.source, sent.isDir
 	} else {
-		info, err := m.host.Stat(ctx, in.Path)
+		info, err := m.host.Stat(ctx, p.Source)
 		if errors.Is(err, fs.ErrNotExist) {
-			return placedInput{}, inputFailure(name, "check inputs."+name+".path: "+m.lookedFor(), "%s is not there", in.Path)
+			return placedInput{}, inputFailure(name, "check inputs."+name+".path: "+m.lookedFor(in), "%s is not there", in.Path)
 		}
 		if m.unreachable(err) {
 			return placedInput{}, err
@@ -115,22 +120,28 @@ func (m *Machine) placeAt(ctx context.Context, name string, in runconfig.Input, 
 		}
 		isDir = info.IsDir()
 	}
-	inside := url.PathEscape(name)
+	p.place(at, f, in.Mode, isDir)
+	return p, nil
+}
+
+// place says where the script finds what is at Source, and where its own copy
+// will be when it has one.
+func (p *placedInput) place(at place, f form, mode string, isDir bool) {
+	inside := url.PathEscape(p.Name)
 	if !isDir {
 		inside = path.Join(inside, path.Base(p.Source)) // programs look at the ending
 	}
-	if in.Mode == "copy" {
+	if mode == runconfig.ModeCopy {
 		p.Source, p.ReadOnly = path.Join(at.inputs(), inside), false
 	}
 	p.Path = p.Source
 	if f == inContainer {
 		p.Path = path.Join(insideInputs, inside)
 	}
-	return p, nil
 }
 
-func (m *Machine) lookedFor() string {
-	if m.remote != nil {
+func (m *Machine) lookedFor(in runconfig.Input) string {
+	if m.remote != nil && in.Kind() != runconfig.InputTarget {
 		return "it is looked for on this computer, then on the machine that carries the run out"
 	}
 	return "it is looked for on the machine that carries the run out"

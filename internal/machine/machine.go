@@ -9,6 +9,7 @@ import (
 
 	"github.com/runnerml/runner/backends"
 	"github.com/runnerml/runner/environment"
+	"github.com/runnerml/runner/internal/blob"
 	"github.com/runnerml/runner/internal/container"
 	"github.com/runnerml/runner/internal/host"
 	"github.com/runnerml/runner/internal/inventory"
@@ -42,6 +43,11 @@ type Config struct {
 	// Jobs: attempts are jobs of a batch engine, on machines that see Host's
 	// root. See Job.
 	Jobs bool
+	// Credential gives the right to read a storage account; nil: there is none.
+	Credential func(ctx context.Context, account string) (blob.Credential, error)
+	// Here is a root on this computer, for what the host cannot fetch itself;
+	// empty: nothing goes this way.
+	Here string
 	// Probe says what the host has; nil: inventory.Probe of Host.
 	Probe func(ctx context.Context) (*inventory.Inventory, error)
 }

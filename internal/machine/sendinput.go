@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 
 	"github.com/runnerml/runner/backends"
-	"github.com/runnerml/runner/internal/host"
 	"github.com/runnerml/runner/internal/onhost"
 	"github.com/runnerml/runner/internal/snapshot"
 	"github.com/runnerml/runner/runconfig"
@@ -63,6 +62,14 @@ func (m *Machine) pictureInput(ctx context.Context, name string, dry bool) (*sen
 	return s, nil
 }
 
+// pictured is pictureInput of an input that is not said to be on the machine.
+func (m *Machine) pictured(ctx context.Context, in runconfig.Input, dry bool) (*sentInput, error) {
+	if in.Kind() == runconfig.InputTarget {
+		return nil, nil //nolint:nilnil // it is there
+	}
+	return m.pictureInput(ctx, path.Clean(in.Path), dry)
+}
+
 func linkOrCopy(ctx context.Context, from, to string) error {
 	if file, err := filepath.EvalSymlinks(from); err == nil && os.Link(file, to) == nil {
 		return nil
@@ -99,7 +106,7 @@ func (m *Machine) placeSent(ctx context.Context, name string, in runconfig.Input
 	if err := checkInput(name, in); err != nil {
 		return placedInput{}, err
 	}
-	sent, err := m.pictureInput(ctx, path.Clean(in.Path), false)
+	sent, err := m.pictured(ctx, in, false)
 	if err != nil {
 		return placedInput{}, inputFailure(name, "", "%w", err)
 	}
@@ -107,10 +114,9 @@ func (m *Machine) placeSent(ctx context.Context, name string, in runconfig.Input
 	if err != nil || sent == nil && p.ReadOnly {
 		return p, err
 	}
-	from := path.Clean(in.Path)
+	from := path.Clean(in.TargetPath())
 	if sent != nil {
-		r.Holds = append(r.Holds, path.Base(sent.dir))
-		if err := m.writeRecord(ctx, at, r); err != nil {
+		if err := m.hold(ctx, at, r, path.Base(sent.dir)); err != nil {
 			return p, err
 		}
 		if err := m.sendInput(ctx, name, sent, progress); err != nil {
@@ -121,12 +127,13 @@ func (m *Machine) placeSent(ctx context.Context, name string, in runconfig.Input
 	if p.ReadOnly {
 		return p, nil
 	}
-	err = m.copyInput(ctx, at, from, p.Source)
-	if err == nil && sent != nil {
-		err = m.host.Run(ctx, host.Command{Argv: []string{"chmod", "-R", "u+w", "--", p.Source}})
+	if sent != nil {
+		return p, m.ownCopy(ctx, name, at, from, p.Source)
 	}
-	if err != nil && !m.unreachable(err) {
-		err = inputFailure(name, "", "copy %s: %w", in.Path, err)
+	if err := m.copyInput(ctx, at, from, p.Source); err != nil && !m.unreachable(err) {
+		return p, inputFailure(name, "", "copy %s: %w", in.Path, err)
+	} else if err != nil {
+		return p, err
 	}
-	return p, err
+	return p, nil
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"syscall"
+
+	"github.com/runnerml/runner/internal/datafetch"
 )
 
 // failure is an error of a verb on its way to whoever asked.
@@ -13,10 +15,52 @@ type failure struct {
 	Message string `json:"message"`
 	// Errno of the system, so that a full disk is known as one.
 	Errno int `json:"errno,omitempty"`
+	// Hint and Data are of data that could not be read.
+	Hint string      `json:"hint,omitempty"`
+	Data DataTrouble `json:"data,omitempty"`
+}
+
+// DataTrouble is why data could not be read, where that decides what is done
+// next.
+type DataTrouble string
+
+// The troubles.
+const (
+	// Away: the machine cannot reach the store.
+	Away DataTrouble = "away"
+	// Changed: it is not what was looked at.
+	Changed DataTrouble = "changed"
+	// Expired: the right to read it has run out.
+	Expired DataTrouble = "expired"
+)
+
+// TroubleOf says what kind of trouble with data an error is, here or on a host;
+// empty: another.
+func TroubleOf(err error) DataTrouble {
+	if e, ok := errors.AsType[*HostError](err); ok {
+		return e.data
+	}
+	switch {
+	case datafetch.Unreachable(err):
+		return Away
+	case datafetch.HasChanged(err):
+		return Changed
+	case datafetch.HasExpired(err):
+		return Expired
+	}
+	return ""
+}
+
+// HintOf an error about data, here or on a host; or nothing.
+func HintOf(err error) string {
+	if e, ok := errors.AsType[*HostError](err); ok {
+		return e.hint
+	}
+	return datafetch.HintOf(err)
 }
 
 func failureOf(err error) failure {
-	f := failure{Message: err.Error()}
+	f := failure{Message: err.Error(), Hint: datafetch.HintOf(err), Data: TroubleOf(err)}
 	if no, ok := errors.AsType[syscall.Errno](err); ok {
 		f.Errno = int(no)
 	}
@@ -28,13 +72,15 @@ func decodeFailure(payload []byte) error {
 	if err := json.Unmarshal(payload, &f); err != nil {
 		return fmt.Errorf("what failed on the host: %w", err)
 	}
-	return &HostError{Message: f.Message, errno: syscall.Errno(f.Errno)}
+	return &HostError{Message: f.Message, errno: syscall.Errno(f.Errno), hint: f.Hint, data: f.Data}
 }
 
 // HostError is what went wrong on the machine itself.
 type HostError struct {
 	Message string
 	errno   syscall.Errno
+	hint    string
+	data    DataTrouble
 }
 
 func (e *HostError) Error() string { return e.Message }

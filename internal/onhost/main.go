@@ -22,6 +22,8 @@ const usage = `usage: runner onhost serve ROOT
        runner onhost send
        runner onhost watch RUNS
        runner onhost prune ROOT
+       runner onhost bring ROOT
+       runner onhost look
 They speak with the runner that started them.
 `
 
@@ -41,6 +43,7 @@ func Main(args []string, stdin io.Reader, stdout io.Writer) int {
 	verbs := map[string]func(context.Context, []string, *listener, *speaker) error{
 		"keep": mainKeep, "fill": mainFill, "park": mainPark,
 		"fetch": mainFetch, "send": mainSend, "watch": mainWatch, "prune": mainPrune,
+		"bring": mainBring, "look": mainLook,
 	}
 	var verb func(context.Context, []string, *listener, *speaker) error
 	if len(args) > 0 {

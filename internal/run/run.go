@@ -43,9 +43,19 @@ type Run struct {
 	CancelRequestedAt *time.Time `json:"cancel_requested_at"`
 	// RerunOf is the run this one repeats, or empty.
 	RerunOf string `json:"rerun_of,omitempty"`
+	// InputsFrom are the runs whose outputs are inputs of this one.
+	InputsFrom []InputFrom `json:"inputs_from,omitempty"`
 
 	Config              *runconfig.ScriptRunConfig `json:"config,omitempty"`
 	ResolvedEnvironment *environment.Resolved      `json:"resolved_environment,omitempty"`
+}
+
+// InputFrom says that an input is what another run left.
+type InputFrom struct {
+	Input string `json:"input"`
+	Run   string `json:"run"`
+	// Path of what it left, below "outputs/" or "logs/".
+	Path string `json:"path"`
 }
 
 // Attempt is one try at carrying a run out.

@@ -193,3 +193,16 @@ func (p PruneRequest) options() controller.PruneOptions {
 		OlderThan: time.Duration(p.OlderThan * float64(time.Second)), KeepLast: p.KeepLast, States: p.States, Target: p.Target, DryRun: p.DryRun,
 	}
 }
+
+func (s *Server) checkData(w http.ResponseWriter, r *http.Request) error {
+	var request DataCheckRequest
+	if err := readJSON(r, &request); err != nil {
+		return err
+	}
+	got, err := s.Service.CheckData(r.Context(), request.Path, request.Target)
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, got)
+	return nil
+}

@@ -66,6 +66,7 @@ func New(o Options) *Server {
 		"GET /v1/runs/{id}/outputs/content": s.output,
 		"GET /v1/runs/{id}/lock":            s.runLock,
 		"POST /v1/prune":                    s.prune,
+		"POST /v1/data/check":               s.checkData,
 		"GET /v1/environments":              s.environments,
 		"POST /v1/environments/build":       s.buildEnvironment,
 		"POST /v1/environments/prune":       s.pruneEnvironments,

@@ -30,6 +30,8 @@ type Service interface {
 	Outputs(ctx context.Context, id string, attempt int) ([]controller.OutputFile, error)
 	OpenOutput(ctx context.Context, id string, attempt int, path string) (*controller.Readable, error)
 	RunLock(ctx context.Context, id string) (string, error)
+	// CheckData reads some of what a path names where a run on the target would.
+	CheckData(ctx context.Context, path, target string) (*controller.DataCheck, error)
 	Prune(ctx context.Context, o controller.PruneOptions) (*controller.PruneReport, error)
 
 	BuildEnvironment(ctx context.Context, e *environment.Resolved, name, registryPassword string,

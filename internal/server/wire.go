@@ -55,6 +55,13 @@ type PruneRequest struct {
 	DryRun bool   `json:"dry_run"`
 }
 
+// DataCheckRequest asks whether data can be read.
+type DataCheckRequest struct {
+	Path string `json:"path"`
+	// Target that would read it.
+	Target string `json:"target"`
+}
+
 // Text is an answer that is one text, for example a lock.
 type Text struct {
 	Text string `json:"text"`

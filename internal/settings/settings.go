@@ -39,7 +39,20 @@ type Settings struct {
 	Local Local `yaml:"local"`
 	// Prune says what machines keep of what can be made or sent again.
 	Prune Prune `yaml:"prune"`
+	// StorageAccounts says how accounts of Azure Storage are reached, by name:
+	// where a connection string, key or SAS is (env:NAME, file:PATH,
+	// secret:NAME), or "identity", or "public". An account that is not in it is
+	// reached as whoever the agent is to Azure (az login, managed identity).
+	StorageAccounts map[string]string `yaml:"storage_accounts"`
 }
+
+// Words in place of a reference in StorageAccounts.
+const (
+	// Identity: whoever the agent is to Azure.
+	Identity = "identity"
+	// Public: only what anybody may read.
+	Public = "public"
+)
 
 // Prune is how attached machines are pruned by themselves, and how much each
 // of them keeps. Sizes that are zero are no limit.
@@ -115,6 +128,13 @@ func (s *Settings) problems() []yamlpos.Problem {
 	} {
 		if size < 0 {
 			wrong("prune."+field, "must not be negative")
+		}
+	}
+	for account, ref := range s.StorageAccounts {
+		kind, _, isReference := strings.Cut(ref, ":")
+		if ref != Identity && ref != Public && (!isReference || kind != "env" && kind != "file" && kind != "secret") {
+			// What stands here may be the secret itself: it is not repeated.
+			wrong(yamlpos.Join("storage_accounts", account), "must be env:NAME, file:PATH, secret:NAME, identity or public")
 		}
 	}
 	for i, b := range s.BaseImages {

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/runnerml/runner/backends"
 	"github.com/runnerml/runner/environment"
 	"github.com/runnerml/runner/internal/controller"
 	"github.com/runnerml/runner/internal/run"
@@ -250,6 +251,11 @@ func (s *Service) OpenOutput(ctx context.Context, id string, attempt int, path s
 		}
 	}
 	return nil, &store.NotFoundError{Kind: "output", Name: path}
+}
+
+// CheckData reads nothing.
+func (s *Service) CheckData(_ context.Context, path, target string) (*controller.DataCheck, error) {
+	return &controller.DataCheck{Path: path, Target: target, Readings: []backends.DataReading{{Where: target, Files: 1, Bytes: 10, Read: 10, Seconds: 1}}}, nil
 }
 
 // Prune frees nothing.
