@@ -85,8 +85,9 @@ func TestWhatStillRunsIsStoppedBeforeItIsCollected(t *testing.T) {
 func TestInputsThatAreNotThereAreRefused(t *testing.T) {
 	h := newHouse(t, newFakeTarget(1))
 	for path, want := range map[string]string{
-		"/nowhere/data":         "input d is not there: /nowhere/data",
-		"https://example.org/x": "addresses with https:// cannot be read yet",
+		"/nowhere/data":        "input d is not there: /nowhere/data",
+		"target:/nowhere/data": "input d is not there: /nowhere/data",
+		"run:none/outputs/x":   "input d: there is no run none",
 	} {
 		cfg := &runconfig.ScriptRunConfig{
 			Experiment: "iris", Script: "train.py", ComputeTarget: "local", Resources: runconfig.Resources{Nodes: 1, CPUs: 1},
