@@ -37,6 +37,7 @@ $(LINT):
 cross: ## the platforms that no test runs on must compile
 	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) build -o bin/runner-linux-arm64 ./cmd/runner
 	CGO_ENABLED=0 GOOS=darwin GOARCH=arm64 $(GO) build -o bin/runner-darwin-arm64 ./cmd/runner
+	CGO_ENABLED=0 GOOS=darwin GOARCH=arm64 $(GO) vet ./...
 
 bench: build ## ratios to the bare tools, measured in the same run
 	$(GO) run ./internal/bench

@@ -141,11 +141,7 @@ func (p *partial) room(size int64) error {
 	if size == 0 {
 		return nil
 	}
-	err := unix.Fallocate(int(p.data.Fd()), 0, 0, size)
-	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EINTR) {
-		return nil
-	}
-	return fileError(err, p.to)
+	return fileError(reserve(p.data, size), p.to)
 }
 
 // resume reads the journal, and begins it anew if it is of something else.

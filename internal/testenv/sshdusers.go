@@ -80,7 +80,8 @@ func (s *SSHServer) makeUser(ctx context.Context, u SSHUser) (account SSHAccount
 	}
 	account.UID = uid
 	if u.OtherDisk > 0 {
-		if err := syscall.Mount("tmpfs", account.Home, "tmpfs", 0, fmt.Sprintf("size=%d,mode=0755", u.OtherDisk)); err != nil {
+		options := fmt.Sprintf("size=%d,mode=0755", u.OtherDisk)
+		if _, err := output(exec.CommandContext(ctx, "mount", "-t", "tmpfs", "-o", options, "tmpfs", account.Home)); err != nil {
 			return account, fmt.Errorf("mount a home: %w", err)
 		}
 	}
