@@ -134,6 +134,7 @@ func (p phase) in(t *testing.T, harm func(b *box, id string, p phase)) {
 // TestCut takes the line away for two minutes in every phase of a run, and for ever in one; beside that it does other
 // things to the line and to both its ends in every phase. Most of it waits, so it is done together.
 func TestCut(t *testing.T) {
+	t.Parallel() // it mostly waits
 	var all sync.WaitGroup
 	all.Go(func() { cutLines(t) })
 	all.Go(func() { doHarm(t) })

@@ -59,6 +59,7 @@ func soakRuns() int {
 }
 
 func TestKill(t *testing.T) {
+	t.Parallel()
 	engine := testenv.Docker(t)
 	h := newHouse(t, testenv.Runner(t, "DOCKER_HOST="+engine.Host), t.TempDir())
 	h.spec = func(i int) string {

@@ -12,6 +12,7 @@ import (
 // TestKillSSH is the kill test on a machine over SSH: besides the agent, the connections, the server and the line are
 // cut at random moments.
 func TestKillSSH(t *testing.T) {
+	t.Parallel()
 	b := newBox(t)
 	b.attach()
 	starts := filepath.Join(b.user.Home, "starts")

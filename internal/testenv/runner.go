@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -20,12 +21,12 @@ type CLI struct {
 	Env []string
 }
 
-// Runner builds the program (once; Go's cache does the rest) and gives it a home of its own, whose agent is
+// Runner builds the program (once in a process) and gives it a home of its own, whose agent is
 // ended with the test. env is added to the environment, "NAME=value".
 func Runner(t testing.TB, env ...string) *CLI {
 	t.Helper()
 	bin := filepath.Join(t.TempDir(), "runner") // its own: whoever builds another meanwhile replaces the built one
-	begin(t, "the program itself", func(ctx context.Context) (string, error) { return bin, buildRunner(ctx, bin) })
+	begin(t, "the program itself", func(ctx context.Context) (string, error) { return bin, copyRunner(ctx, bin) })
 	c := &CLI{t: t, Bin: bin, Home: t.TempDir()}
 	c.Env = append(os.Environ(), "RUNNER_HOME="+c.Home, "RUNNER_SERVER=", "NO_COLOR=1", "RUNNER_AGENT_IDLE=30s")
 	c.Env = append(c.Env, env...)
@@ -43,29 +44,42 @@ func Runner(t testing.TB, env ...string) *CLI {
 	return c
 }
 
-// buildRunner builds cmd/runner in the state directory and copies it to where it is wanted.
-func buildRunner(ctx context.Context, to string) error {
+// built is the program, open for reading: built once in a process, as even Go's cache takes seconds on a busy machine.
+var built = sync.OnceValues(func() (*os.File, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
 	dir, err := stateSubdir("bin")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	release, err := lock(ctx, filepath.Join(dir, "lock"))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer release()
 	bin := filepath.Join(dir, "runner")
 	build := exec.CommandContext(ctx, "go", "build", "-o", bin, "github.com/runnerml/runner/cmd/runner")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("build: %w\n%s", err, out)
+		return nil, fmt.Errorf("build: %w\n%s", err, out)
+	}
+	return os.Open(bin) // stays what it is when another process builds anew: that is another file then
+})
+
+// copyRunner copies the program to where it is wanted.
+func copyRunner(ctx context.Context, to string) error {
+	program, err := built()
+	if err != nil {
+		return err
 	}
 	// Another process writes it: one of ours that is just being started would have it open for writing, and nobody can
 	// run it then.
-	if out, err := exec.CommandContext(ctx, "cp", "--", bin, to).CombinedOutput(); err != nil {
+	cp := exec.CommandContext(ctx, "cp", "--", "/dev/fd/3", to)
+	cp.ExtraFiles = []*os.File{program}
+	if out, err := cp.CombinedOutput(); err != nil {
 		return fmt.Errorf("copy the program: %w\n%s", err, out)
 	}
-	return nil
+	return os.Chmod(to, 0o755)
 }
 
 // commandTimeout bounds one command of the program.
