@@ -33,6 +33,7 @@ var benches = []bench{
 	{"cli", benchCLI},
 	{"ssh", benchSSH},
 	{"resubmit", benchResubmit},
+	{"blob", benchBlob},
 }
 
 func main() {
@@ -42,6 +43,8 @@ func main() {
 			os.Exit(supervise.Main(os.Args[2:], os.Stdin, os.Stdout))
 		case "onhost":
 			os.Exit(onhost.Main(os.Args[2:], os.Stdin, os.Stdout))
+		case "blobtransfer": // benchBlob measures its memory
+			os.Exit(blobTransferMain())
 		}
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

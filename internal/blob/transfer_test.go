@@ -16,10 +16,6 @@ import (
 	"github.com/runnerml/runner/internal/testenv"
 )
 
-const transferEnv = "RUNNER_TEST_TRANSFER"
-
-func transferProcess() int { return 0 }
-
 // open makes a container of a service of a test's own, at addr (the service
 // itself, or a proxy before it).
 func open(t *testing.T, s testenv.BlobService, addr, container string, o Options) *Container {

@@ -76,8 +76,8 @@ func (a *Authority) files(dir string) (certFile, keyFile string, err error) {
 	return certFile, keyFile, os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}), 0o600)
 }
 
-// transport is a client that trusts this authority.
-func (a *Authority) transport() *http.Transport {
+// Transport is a client that trusts this authority.
+func (a *Authority) Transport() *http.Transport {
 	return &http.Transport{TLSClientConfig: &tls.Config{RootCAs: a.Pool, MinVersion: tls.VersionTLS12}}
 }
 

@@ -43,31 +43,14 @@ func Azurite(t testing.TB) BlobService {
 }
 
 func startAzurite(ctx context.Context, t testing.TB) (BlobService, error) {
-	main, err := azuriteMain(ctx)
-	if err != nil {
-		return BlobService{}, err
-	}
-	key := make([]byte, 64)
-	_, _ = rand.Read(key)
-	s := BlobService{Account: "runnertest", Key: base64.StdEncoding.EncodeToString(key), dir: t.TempDir()}
-	if s.Trust, err = newAuthority(s.dir); err != nil {
-		return BlobService{}, err
-	}
-	certFile, keyFile, err := s.Trust.files(s.dir)
-	if err != nil {
-		return BlobService{}, err
-	}
 	// The free port may be taken by somebody else before Azurite has it.
 	var problems []error
 	for range 5 {
-		if s.Addr, err = freeAddress(); err != nil {
+		s, cmd, err := AzuriteCommand(ctx, t.TempDir())
+		if err != nil {
 			return BlobService{}, err
 		}
-		cmd := exec.Command("node", main, "--silent", "--disableTelemetry", "--skipApiVersionCheck",
-			"--location", filepath.Join(s.dir, "data"), "--blobHost", "127.0.0.1", "--blobPort", s.Addr[len("127.0.0.1:"):],
-			"--cert", certFile, "--key", keyFile)
-		cmd.Env = append(os.Environ(), "AZURITE_ACCOUNTS="+s.Account+":"+s.Key)
-		if err = owned(t, cmd, filepath.Join(s.dir, "azurite.log"), s.answers); err == nil {
+		if err = owned(t, cmd, filepath.Join(s.dir, "azurite.log"), s.Answers); err == nil {
 			return s, nil
 		}
 		problems = append(problems, err)
@@ -75,12 +58,40 @@ func startAzurite(ctx context.Context, t testing.TB) (BlobService, error) {
 	return BlobService{}, errors.Join(problems...)
 }
 
-func (s BlobService) answers(ctx context.Context) bool {
+// AzuriteCommand is the command that starts a Blob service with its data in dir, for who has no test to end it
+// with. Azurite itself is installed when it is not there.
+func AzuriteCommand(ctx context.Context, dir string) (BlobService, *exec.Cmd, error) {
+	main, err := azuriteMain(ctx)
+	if err != nil {
+		return BlobService{}, nil, err
+	}
+	key := make([]byte, 64)
+	_, _ = rand.Read(key)
+	s := BlobService{Account: "runnertest", Key: base64.StdEncoding.EncodeToString(key), dir: dir}
+	if s.Trust, err = newAuthority(dir); err != nil {
+		return BlobService{}, nil, err
+	}
+	certFile, keyFile, err := s.Trust.files(dir)
+	if err != nil {
+		return BlobService{}, nil, err
+	}
+	if s.Addr, err = freeAddress(); err != nil {
+		return BlobService{}, nil, err
+	}
+	cmd := exec.Command("node", main, "--silent", "--disableTelemetry", "--skipApiVersionCheck",
+		"--location", filepath.Join(dir, "data"), "--blobHost", "127.0.0.1", "--blobPort", s.Addr[len("127.0.0.1:"):],
+		"--cert", certFile, "--key", keyFile)
+	cmd.Env = append(os.Environ(), "AZURITE_ACCOUNTS="+s.Account+":"+s.Key)
+	return s, cmd, nil
+}
+
+// Answers says whether the service is up.
+func (s BlobService) Answers(ctx context.Context) bool {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.Endpoint()+"?comp=list", nil)
 	if err != nil {
 		return false
 	}
-	transport := s.Trust.transport()
+	transport := s.Trust.Transport()
 	transport.DisableKeepAlives = true
 	response, err := (&http.Client{Transport: transport}).Do(request)
 	if err != nil {

@@ -81,7 +81,7 @@ func Faults(t testing.TB, s BlobService, plan Plan) *FaultProxy {
 	if err != nil {
 		t.Fatalf("testenv: faults: %v", err)
 	}
-	p := &FaultProxy{Addr: listener.Addr().String(), target: s.Addr, plan: plan, transport: s.Trust.transport()}
+	p := &FaultProxy{Addr: listener.Addr().String(), target: s.Addr, plan: plan, transport: s.Trust.Transport()}
 	p.transport.MaxIdleConnsPerHost, p.transport.DisableCompression = 64, true
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	server := &http.Server{

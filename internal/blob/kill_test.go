@@ -1,0 +1,255 @@
+package blob
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/runnerml/runner/internal/testenv"
+)
+
+// transferEnv makes a process of the test's own binary one that transfers and
+// does nothing else, to be killed.
+const transferEnv = "RUNNER_TEST_TRANSFER"
+
+// transferJob is what such a process is told.
+type transferJob struct {
+	Connection string
+	Container  string
+	CA         string
+	Up         bool // or down
+	Dir        string
+	Block      int64
+}
+
+func transferProcess() int {
+	var job transferJob
+	err := json.Unmarshal([]byte(os.Getenv(transferEnv)), &job)
+	if err == nil {
+		err = job.run(context.Background())
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+func (job transferJob) run(ctx context.Context) error {
+	pem, err := os.ReadFile(job.CA)
+	if err != nil {
+		return err
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	cred, err := FromConnectionString(job.Connection)
+	if err != nil {
+		return err
+	}
+	c, err := Open(Location{Account: cred.account, Container: job.Container}, cred, Options{RootCAs: roots, BlockSize: job.Block})
+	if err != nil {
+		return err
+	}
+	if !job.Up {
+		var all []Download
+		for b, err := range c.List(ctx, "") {
+			if err != nil {
+				return err
+			}
+			all = append(all, Download{Blob: b, To: filepath.Join(job.Dir, b.Name)})
+		}
+		return c.DownloadAll(ctx, all)
+	}
+	var all []Upload
+	err = filepath.WalkDir(job.Dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		name, err := filepath.Rel(job.Dir, path)
+		all = append(all, Upload{From: path, Name: filepath.ToSlash(name)})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return c.UploadAll(ctx, all, nil)
+}
+
+// carry lets processes do the job until one gets to its end. Each of the first
+// kills ones is killed at a random moment: some milliseconds after a request that
+// is one of its first so many.
+func (job transferJob) carry(t *testing.T, proxy *testenv.FaultProxy, kills int, r *rand.Rand, requests int) (killed int) {
+	t.Helper()
+	raw, err := json.Marshal(job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for round := 0; ; round++ {
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), transferEnv+"="+string(raw))
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+		var timer *time.Timer
+		last, wait := 1+r.IntN(requests), time.Duration(r.Int64N(int64(30*time.Millisecond)))
+		proxy.Set(func(n int, _ *http.Request) testenv.Fault {
+			if n == last && round < kills {
+				timer = time.AfterFunc(wait, func() { _ = cmd.Process.Kill() })
+			}
+			return testenv.Fault{}
+		})
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		err = cmd.Wait()
+		proxy.Set(nil)
+		if timer != nil {
+			timer.Stop()
+		}
+		switch status, _ := cmd.ProcessState.Sys().(syscall.WaitStatus); {
+		case err == nil:
+			return killed
+		case status.Signaled() && status.Signal() == syscall.SIGKILL:
+			killed++
+		default:
+			t.Fatalf("%v: %s", err, stderr.String())
+		}
+	}
+}
+
+// TestKill kills the transferring process at random moments, while many files and
+// a large one go in and out. RUNNER_BLOB_KILLS sets how often, each way; with it
+// it is 2,000 files and one of 2 GiB.
+func TestKill(t *testing.T) {
+	kills, files, large, block := 6, 200, 48*mib, int64(mib)
+	if n, err := strconv.Atoi(os.Getenv("RUNNER_BLOB_KILLS")); err == nil {
+		kills, files, large, block = n, 2000, 2048*mib, 0
+	}
+	s := testenv.Azurite(t)
+	proxy := testenv.Faults(t, s, nil)
+	c := open(t, s, s.Addr, "kill", Options{BlockSize: block})
+	create(t, c)
+	src, dst := t.TempDir(), t.TempDir()
+	sizes := map[string]int64{}
+	for i := range files {
+		name := fmt.Sprintf("few/%d/%d", i%10, i)
+		write(t, filepath.Join(src, name), content(uint64(i), i*37%20_000))
+		sizes[name] = int64(i * 37 % 20_000)
+	}
+	writeLarge(t, filepath.Join(src, "large"), large)
+	sizes["large"] = int64(large)
+	each := block
+	if each == 0 {
+		each = defaultBlock
+	}
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	for _, way := range []struct {
+		name string
+		up   bool
+		dir  string
+		of   func(testenv.Exchange) int64
+	}{
+		{"in", true, src, func(e testenv.Exchange) int64 {
+			if e.Query.Get("comp") == "blocklist" {
+				return 0
+			}
+			return e.Received
+		}},
+		{"out", false, dst, func(e testenv.Exchange) int64 {
+			if e.Query.Has("comp") {
+				return 0
+			}
+			return e.Sent
+		}},
+	} {
+		proxy.Take()
+		began := time.Now()
+		job := transferJob{Connection: s.ConnectionString(proxy.Addr), Container: "kill", CA: s.Trust.File, Up: way.up, Dir: way.dir, Block: block}
+		killed := job.carry(t, proxy, kills, r, 2*(files+large/int(each))/kills)
+		travelled := map[string]int64{}
+		var all int64
+		for _, e := range proxy.Take() {
+			name := e.Path[min(len(e.Path), len("/"+s.Account+"/kill/")):]
+			travelled[name] += way.of(e)
+			all += way.of(e)
+		}
+		var twice, most int64
+		for name, n := range travelled {
+			if again := n - sizes[name]; again > 0 {
+				twice += again
+				most = max(most, again)
+			}
+		}
+		t.Logf("%s: killed %d times in %s; %d bytes travelled, %d of them again (%d of one file)", way.name, killed, time.Since(began).Round(time.Second), all, twice, most)
+		if killed < kills/2 {
+			t.Errorf("%s: only %d kills of %d came in time", way.name, killed, kills)
+		}
+		// One block a connection is lost by a kill: what was on its way.
+		if bound := int64(killed) * defaultConnections * each; twice > bound {
+			t.Errorf("%s: %d bytes travelled again, more than one block a connection and kill (%d)", way.name, twice, bound)
+		}
+	}
+	same(t, src, dst)
+}
+
+func writeLarge(t *testing.T, path string, n int) {
+	t.Helper()
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < n; i += mib {
+		if _, err := f.Write(content(uint64(1000+i/mib), mib)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// same compares two directories, byte for byte, and wants nothing more in the
+// second.
+func same(t *testing.T, want, got string) {
+	t.Helper()
+	list := func(dir string) map[string]string {
+		all := map[string]string{}
+		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+			if err == nil && !d.IsDir() {
+				name, _ := filepath.Rel(dir, path)
+				sum, sumErr := md5Of(path)
+				all[name], err = fmt.Sprintf("%x", sum), sumErr
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	a, b := list(want), list(got)
+	for name, sum := range a {
+		if b[name] != sum {
+			t.Errorf("%s is %s, want %s", name, b[name], sum)
+		}
+	}
+	for name := range b {
+		if _, ok := a[name]; !ok {
+			t.Errorf("stray %s", name)
+		}
+	}
+}
