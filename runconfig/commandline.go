@@ -12,12 +12,13 @@ import (
 // CommandLine is what is executed on the target, in the working directory: the
 // program and its arguments, each exactly as it must arrive, with nothing for
 // a shell to change. interpreter is the environment's Python; inputs are the
-// paths of the inputs on the target, by name.
+// paths of the inputs on the target, by name, and those of the named outputs, by
+// OutputKey.
 //
 // A Python script runs under interpreter, any other file by its own first line;
 // CommandLineOf is for whoever has seen that.
-// A command is given to /bin/sh, with ${{inputs.NAME}} replaced by the path,
-// quoted for the place where it stands; arguments are the shell's "$@", and are
+// A command is given to /bin/sh, with ${{inputs.NAME}} and ${{outputs.NAME}}
+// replaced by the path, quoted for the place where it stands; arguments are the shell's "$@", and are
 // appended to a command that does not mention them itself.
 func (c *ScriptRunConfig) CommandLine(interpreter string, inputs map[string]string) []string {
 	if c.Command != "" {
@@ -145,9 +146,9 @@ func expressions(command string) []expression {
 	}
 }
 
-// substitute puts the inputs' paths into a command. Expressions that name no
-// input stay as they are; validation refuses them.
-func substitute(command string, inputs map[string]string) string {
+// substitute puts paths into a command. Expressions that name nothing stay as
+// they are; validation refuses them.
+func substitute(command string, paths map[string]string) string {
 	var b strings.Builder
 	var quotes quoting
 	at := 0
@@ -156,8 +157,11 @@ func substitute(command string, inputs map[string]string) string {
 		quotes.read(command[at:e.start])
 		at = e.end
 		name, isInput := strings.CutPrefix(e.text, "inputs.")
-		value, known := inputs[name]
-		if !isInput || !known {
+		value, known := paths[name]
+		if !isInput { // an output's key is what the expression says
+			value, known = paths[e.text]
+		}
+		if !known {
 			b.WriteString(e.source)
 			continue
 		}

@@ -46,7 +46,8 @@ type ScriptRunConfig struct {
 	// Inputs are data the script reads, by name. It finds the path of each in
 	// RUNNER_INPUT_<NAME>, and a command in ${{inputs.NAME}}.
 	Inputs map[string]Input `json:"inputs,omitempty" yaml:"inputs,omitempty"`
-	// Outputs says what becomes of what the script leaves.
+	// Outputs says what becomes of what the script leaves; a name that is none of
+	// its fields is a named output.
 	Outputs Outputs `json:"outputs,omitzero" yaml:"outputs,omitempty"`
 	// EnvironmentVariables are set for the script; they win over those of the
 	// environment.
@@ -132,21 +133,6 @@ type Input struct {
 	// Mode is mount (read-only in a container, but a plain process can write to
 	// what is no shared copy) or copy (the script's own). Default mount.
 	Mode string `json:"mode,omitempty" jsonschema:"enum=mount,enum=copy" yaml:"mode,omitempty"`
-}
-
-// Outputs says what becomes of what the script leaves in outputs/ and logs/.
-// The names of these fields are reserved: no named output can be called so.
-type Outputs struct {
-	// Store is the artifact store where outputs, logs and checkpoints end, by its
-	// name in the installation's settings; home is RUNNER_HOME. Default: as the
-	// settings say, else home.
-	Store string `json:"store,omitempty" yaml:"store,omitempty"`
-	// Upload is end (when the attempt has ended) or live: what changed in
-	// outputs/, logs/ and the checkpoint directory goes to the store while the
-	// script runs, too, so that little is lost with a machine. Default end.
-	Upload string `json:"upload,omitempty" jsonschema:"enum=end,enum=live" yaml:"upload,omitempty"`
-	// Every is how often that is, with upload: live. Default 60s, at least 5s.
-	Every Duration `json:"every,omitempty" yaml:"every,omitempty"`
 }
 
 // Restart says how many times an attempt that ended this way is followed by

@@ -68,7 +68,7 @@ func describeSpec(t *testing.T) *jsonschema.Schema {
 		comments[key] = inUsersWords(strings.Join(strings.Fields(comment), " "))
 	}
 	root := reflector.Reflect(&runconfig.ScriptRunConfig{})
-	for name, part := range map[string]any{"Environment": &environment.Spec{}, "Conda": &condaForm{}} {
+	for name, part := range map[string]any{"Environment": &environment.Spec{}, "Conda": &condaForm{}, "Output": &runconfig.Output{}} {
 		described := reflector.Reflect(part)
 		for inner, definition := range described.Definitions {
 			switch inner {
@@ -89,6 +89,7 @@ func describeSpec(t *testing.T) *jsonschema.Schema {
 			root.Definitions[inner] = definition
 		}
 	}
+	root.Definitions["Outputs"].AdditionalProperties = &jsonschema.Schema{Ref: "#/$defs/Output"}
 	for _, definition := range root.Definitions {
 		if definition.Properties == nil {
 			continue
@@ -190,6 +191,7 @@ func reference(root *jsonschema.Schema) []byte {
 		{"Distributed", "distributed", "distributed."},
 		{"Input", "inputs.NAME", "inputs.NAME."},
 		{"Outputs", "outputs", "outputs."},
+		{"Output", "outputs.NAME", "outputs.NAME."},
 		{"Restart", "restart", "restart."},
 		{"Environment", "environment", "environment."},
 		{"Python", "environment.python", "environment.python."},

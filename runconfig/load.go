@@ -132,12 +132,12 @@ func unsetsScript(set string) bool {
 	return strings.TrimSpace(field) == "script" && slices.Contains([]string{"null", "~"}, strings.TrimSpace(value))
 }
 
-// pathHints says how an input is written where only its path is given.
+// pathHints says how an input or output is written where only its path is given.
 func pathHints(problems []Problem) {
 	for i := range problems {
 		p := &problems[i]
-		name, ok := strings.CutPrefix(p.Field, "inputs.")
-		if ok && p.Hint == "" && !strings.Contains(name, ".") && strings.Contains(p.Message, "must be a mapping") {
+		kind, name, ok := strings.Cut(p.Field, ".")
+		if ok && (kind == "inputs" || kind == "outputs") && p.Hint == "" && !strings.Contains(name, ".") && strings.Contains(p.Message, "must be a mapping") {
 			p.Hint = "write " + name + ": {path: ...}"
 		}
 	}

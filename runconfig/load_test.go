@@ -163,7 +163,7 @@ var badSpecs = []struct{ name, text, want string }{
 	{"framework", "script: a.py\ndistributed: {framework: torch}\n", "unknown framework \"torch\": job.yaml:2:26\nhint: did you mean \"pytorch\"?"},
 	{"vm priority", "script: a.py\nvm_priority: low-priority\n", "unknown vm_priority \"low-priority\": job.yaml:2:14\nhint: did you mean \"lowpriority\"?"},
 	{"input that is not there", "command: a ${{inputs.dat}}\ninputs: {data: {path: x}}\n", "${{inputs.dat}} names no input: job.yaml:1:10\nhint: did you mean \"data\"?"},
-	{"other expression", "command: a ${{outputs.x}}\n", "${{outputs.x}} stands for nothing: job.yaml:1:10\nhint: only ${{inputs.NAME}} is understood"},
+	{"other expression", "command: a ${{steps.x}}\n", "${{steps.x}} stands for nothing: job.yaml:1:10\nhint: only ${{inputs.NAME}} and ${{outputs.NAME}} are understood"},
 	{"open expression", "command: a ${{inputs.x\n", "${{inputs.x has no end: job.yaml:1:10\nhint: close it with }}"},
 	{"arguments nowhere", "command: |\n  a\n  b\narguments: [x]\n", "it is not clear where in the command the arguments go: job.yaml:4:12\nhint: write \"$@\" in the command where the arguments belong"},
 	{"reserved variable", "script: a.py\nenvironment_variables: {RUNNER_RUN_ID: x}\n", "RUNNER_RUN_ID is set by Runner itself: job.yaml:2:40\nhint: choose another name"},

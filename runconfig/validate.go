@@ -45,6 +45,7 @@ func (c *ScriptRunConfig) problems(written func(field string) bool) []Problem {
 	v.resources(c)
 	v.inputs(c)
 	v.outputs(c.Outputs)
+	v.namedOutputs(c)
 	v.variables(c)
 	v.limits(c)
 	if c.Environment != nil {
@@ -104,23 +105,34 @@ func (v *checks) bytes(field, what, value string) {
 func (v *checks) command(c *ScriptRunConfig) {
 	for _, e := range expressions(c.Command) {
 		name, isInput := strings.CutPrefix(e.text, "inputs.")
-		_, known := c.Inputs[name]
-		names := slices.Sorted(maps.Keys(c.Inputs))
+		output, isOutput := strings.CutPrefix(e.text, "outputs.")
 		switch {
 		case e.open:
 			v.addf("command", "close it with }}", "%s has no end", e.source)
-		case !isInput:
-			v.addf("command", "only ${{inputs.NAME}} is understood", "%s stands for nothing", e.source)
-		case !known && len(names) == 0:
-			v.addf("command", "describe it under inputs:", "%s names an input and the spec has no inputs", e.source)
-		case !known:
-			v.addf("command", yamlpos.DidYouMean(name, names), "%s names no input", e.source)
+		case isInput:
+			known(v, e, "an input", "inputs", name, c.Inputs)
+		case isOutput:
+			known(v, e, "an output", "outputs", output, c.Outputs.Named)
+		default:
+			v.addf("command", "only ${{inputs.NAME}} and ${{outputs.NAME}} are understood", "%s stands for nothing", e.source)
 		}
 	}
 	if len(c.Arguments) > 0 && c.Command != "" && !takesArguments(c.Command) && !endsSimply(c.Command) {
 		v.addf("arguments", `write "$@" in the command where the arguments belong`,
 			"it is not clear where in the command the arguments go")
 	}
+}
+
+// known checks that an expression names one of those that there are.
+func known[T any](v *checks, e expression, what, field, name string, there map[string]T) {
+	if _, ok := there[name]; ok {
+		return
+	}
+	if len(there) == 0 {
+		v.addf("command", "describe it under "+field+":", "%s names %s and the spec has no %s", e.source, what, field)
+		return
+	}
+	v.addf("command", yamlpos.DidYouMean(name, slices.Sorted(maps.Keys(there))), "%s names no %s", e.source, strings.TrimPrefix(what, "an "))
 }
 
 func (v *checks) names(c *ScriptRunConfig) {
@@ -269,7 +281,7 @@ func reserved(name string) bool {
 	case "RUNNER_RUN_ID", "RUNNER_EXPERIMENT", "RUNNER_ATTEMPT", "RUNNER_OUTPUTS_DIR", "RUNNER_CHECKPOINT_DIR", "AZUREML_RUN_ID":
 		return true
 	default:
-		return strings.HasPrefix(name, "RUNNER_INPUT_")
+		return strings.HasPrefix(name, "RUNNER_INPUT_") || strings.HasPrefix(name, "RUNNER_OUTPUT_")
 	}
 }
 

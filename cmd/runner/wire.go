@@ -67,7 +67,7 @@ func startEngine(ctx context.Context, home server.Home, log *slog.Logger) (_ *en
 		Home: string(home), Store: db, Snapshots: snapshots,
 		Backends: map[string]backends.Backend{"local": here}, Machines: machines,
 		Metrics: m, Logger: log, UnreachableLimit: time.Duration(set.UnreachableLimit),
-		Keeping: keeping(set.Prune),
+		Keeping: keeping(set.Prune), Uploader: blobUploader{storage},
 	})
 	if err != nil {
 		return nil, err

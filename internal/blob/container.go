@@ -180,6 +180,10 @@ func (c *Container) At(name string) *Container {
 	return &other
 }
 
+// CheckName says what is wrong with a name below the location, for which there
+// can be no blob.
+func (c *Container) CheckName(name string) error { return checkName(c.location.full(name)) }
+
 func (c *Container) where(name string) string { return c.location.Below(name).String() }
 
 // blockBlob is the client of one blob; sas, if any, is used in place of the

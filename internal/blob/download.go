@@ -177,6 +177,8 @@ func (c *Container) fill(ctx context.Context, d Download, verify bool, m *meter)
 			if err != nil {
 				return err
 			}
+			// The disk begins with it now: at the end nobody waits for all of it at once.
+			writeBack(p.data, p.spans[i])
 			if len(p.spans) == 1 {
 				whole = sums.md5
 			} else if err := p.record(i, sums.crc); err != nil {

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/runnerml/runner/internal/flock"
 )
 
 // A file on its way is FILE.part, with a journal FILE.part.ranges when it is more
@@ -33,7 +35,6 @@ const (
 	journalSuffix = ".ranges"
 	recordSize    = 8
 	maxFileName   = 255
-	lockPoll      = 50 * time.Millisecond
 )
 
 // partPath is where a file is while it is on its way.
@@ -74,6 +75,7 @@ type partial struct {
 	mode     fs.FileMode
 	modified time.Time
 	dataPath string
+	held     *flock.Held
 	data     *os.File
 	spans    []span
 	has      []bool
@@ -86,12 +88,16 @@ type partial struct {
 func (c *Container) openPartial(ctx context.Context, d Download, rangeSize int64) (*partial, error) {
 	p := &partial{to: d.To, mode: d.Mode, modified: d.Blob.Modified, dataPath: partPath(d.To)}
 	var err error
-	if p.data, err = lockFile(ctx, p.dataPath, func() {
+	if p.held, err = lockPart(ctx, p.dataPath, func() {
 		if c.report.Wait != nil {
-			c.report.Wait(Wait{Reason: "another process fetches this: " + d.To, For: lockPoll, Since: time.Now()})
+			c.report.Wait(Wait{Reason: "another process fetches this: " + d.To, Since: time.Now()})
 		}
 	}); err != nil {
 		return nil, err
+	}
+	if p.data, err = os.OpenFile(p.dataPath, os.O_RDWR|unix.O_NOFOLLOW, 0); err != nil {
+		p.held.Release()
+		return nil, fileError(err, d.To)
 	}
 	if err := p.prepare(d.Blob, rangeSize); err != nil {
 		return nil, errors.Join(err, p.close())
@@ -265,6 +271,7 @@ func (p *partial) close() error {
 	if p.journal != nil {
 		err = errors.Join(err, p.journal.Close())
 	}
+	p.held.Release()
 	return err
 }
 
@@ -280,46 +287,16 @@ func cut(size, each int64) []span {
 	return spans
 }
 
-// lockFile opens a file that no other process works on, making it when it is not
-// there. The lock ends with the process, however that ends.
-func lockFile(ctx context.Context, path string, waiting func()) (*os.File, error) {
-	told := false
-	for {
-		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
-		if err != nil {
-			return nil, fileError(err, path)
-		}
-		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil && isAt(f, path) {
-			return f, nil
-		}
-		_ = f.Close()
-		if err == nil { // who had it has moved it away
-			continue
-		}
-		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
-			return nil, fileError(err, path)
-		}
-		if !told {
-			told = true
-			waiting()
-		}
-		timer := time.NewTimer(lockPoll)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return nil, context.Cause(ctx)
-		case <-timer.C:
-		}
+// lockPart takes the lock of a part, which is the part itself, and tells when it
+// has to wait for it.
+func lockPart(ctx context.Context, path string, waiting func()) (*flock.Held, error) {
+	held, err := flock.TryFile(path)
+	if err == nil && held == nil {
+		waiting()
+		held, err = flock.File(ctx, path)
 	}
-}
-
-// isAt says whether an open file is still the one at path.
-func isAt(f *os.File, path string) bool {
-	open, err := f.Stat()
-	if err != nil {
-		return false
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
 	}
-	there, err := os.Lstat(path)
-	return err == nil && os.SameFile(open, there)
+	return held, fileError(err, path)
 }

@@ -19,7 +19,7 @@ const (
 // Wait is told before something is tried again.
 type Wait struct {
 	Reason string        // what is wrong, in words, with the place
-	For    time.Duration // until it is tried again
+	For    time.Duration // until it is tried again; 0: until another process has done it
 	Since  time.Time     // when it began to go wrong
 }
 

@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"slices"
@@ -21,10 +22,19 @@ import (
 
 // Upload is one file that is wanted as a blob.
 type Upload struct {
-	From     string            // the file
+	From     string            // the file; with Open: what it is called in errors
 	Name     string            // of the blob
 	Metadata map[string]string // kept with the blob; keys are lower-case letters, digits and _, and begin with a letter
-	Known    *Blob             // what List or Stat told of the blob; without an ETag: it is not there; nil: the store is asked
+	// Open opens the content when it is no file here; nil: From.
+	Open  func(context.Context) (Content, error)
+	Known *Blob // what List or Stat told of the blob; without an ETag: it is not there; nil: the store is asked
+}
+
+// Content is what an upload reads: a file, or what can be read like one.
+type Content interface {
+	io.ReaderAt
+	io.Closer
+	Stat() (fs.FileInfo, error)
 }
 
 const (
@@ -134,7 +144,7 @@ func splitName(name string) (dir, base string) {
 }
 
 func (c *Container) upload(ctx context.Context, u Upload, m *meter) (Blob, error) {
-	f, err := os.Open(u.From)
+	f, err := u.open(ctx)
 	if err != nil {
 		return Blob{}, fileError(err, u.From)
 	}
@@ -159,11 +169,18 @@ func (c *Container) upload(ctx context.Context, u Upload, m *meter) (Blob, error
 	}
 }
 
+func (u Upload) open(ctx context.Context) (Content, error) {
+	if u.Open != nil {
+		return u.Open(ctx)
+	}
+	return os.Open(u.From)
+}
+
 // sending is a file on its way.
 type sending struct {
 	container *Container
 	upload    Upload
-	file      *os.File
+	file      Content
 	client    *blockblob.Client
 	meter     *meter
 

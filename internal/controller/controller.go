@@ -45,6 +45,8 @@ type Options struct {
 	UnreachableLimit time.Duration
 	// Keeping is what machines keep; its zero value: everything.
 	Keeping Keeping
+	// Uploader ends named outputs; nil: specs with some are refused.
+	Uploader Uploader
 }
 
 // Controller carries runs out. Make it with New, then call Start once.
@@ -62,6 +64,7 @@ type Controller struct {
 	homeArtifacts    artifact.Store
 	machines         *compute.Machines
 	keeping          Keeping
+	uploader         Uploader
 	attaching        sync.Mutex // one target at a time comes or goes
 	pruning          sync.Mutex
 
@@ -93,7 +96,7 @@ func New(o Options) (*Controller, error) {
 	}
 	c := &Controller{
 		home: o.Home, store: o.Store, snapshots: o.Snapshots, metrics: o.Metrics, log: o.Logger, now: o.Now,
-		unreachableLimit: o.UnreachableLimit, sealer: s, live: newLiveBoard(), keeping: o.Keeping,
+		unreachableLimit: o.UnreachableLimit, sealer: s, live: newLiveBoard(), keeping: o.Keeping, uploader: o.Uploader,
 		machines: o.Machines, targets: map[string]*target{}, drivers: map[string]*driver{},
 	}
 	c.artifacts, c.homeArtifacts = o.Artifacts, artifact.OpenHome(filepath.Join(o.Home, "runs"))

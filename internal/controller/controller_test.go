@@ -28,13 +28,14 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // house is a RUNNER_HOME whose agents come and go.
 type house struct {
-	t      testing.TB
-	home   string
-	target *fakeTarget
-	source snapshot.ID
-	store  *store.Store
-	c      *Controller
-	ahead  atomic.Int64 // how far the clock is ahead, in nanoseconds
+	uploader Uploader
+	t        testing.TB
+	home     string
+	target   *fakeTarget
+	source   snapshot.ID
+	store    *store.Store
+	c        *Controller
+	ahead    atomic.Int64 // how far the clock is ahead, in nanoseconds
 	// machines that can be attached, and how long they may be away; nil and
 	// zero: none, and the default.
 	machines *compute.Machines
@@ -79,7 +80,7 @@ func (h *house) open() {
 		Home: h.home, Store: s, Snapshots: snapshots, Backends: map[string]backends.Backend{"local": fakeBackend{h.target}},
 		Metrics: metrics.New(func() map[run.State]int { return nil }), Logger: slog.New(slog.DiscardHandler),
 		Now:      func() time.Time { return time.Now().Add(time.Duration(h.ahead.Load())) },
-		Machines: h.machines, UnreachableLimit: h.limit, Artifacts: h.artifacts,
+		Machines: h.machines, UnreachableLimit: h.limit, Artifacts: h.artifacts, Uploader: h.uploader,
 	})
 	if err != nil {
 		h.t.Fatal(err)

@@ -106,7 +106,7 @@ func (d *driver) finalize(ctx context.Context, r *run.Run) (*run.Run, error) {
 	a := r.Last()
 	lost := a.Outcome != nil && *a.Outcome == run.OutcomeTargetUnreachable
 	if lost && d.t.away() != "" { // it was waited for already
-		return d.leaveBehind(ctx)
+		return d.leaveBehind(ctx, r)
 	}
 	if !a.Collected {
 		next, err := d.bringHome(ctx, r)
@@ -116,7 +116,7 @@ func (d *driver) finalize(ctx context.Context, r *run.Run) (*run.Run, error) {
 			return r, err
 		case lost:
 			d.log.Warn("nothing could be brought home from a target that was given up", "error", err)
-			return d.leaveBehind(ctx)
+			return d.leaveBehind(ctx, r)
 		case d.silentTooLong(err):
 			return d.giveUpOutputs(ctx, r)
 		default:
@@ -126,17 +126,17 @@ func (d *driver) finalize(ctx context.Context, r *run.Run) (*run.Run, error) {
 	}
 	if err := d.t.backend.Release(ctx, ref(r)); err != nil {
 		if ctx.Err() == nil && (lost || d.silentTooLong(err)) {
-			return d.leaveBehind(ctx)
+			return d.leaveBehind(ctx, r)
 		}
 		return r, fmt.Errorf("clean up on the target: %w", err)
 	}
-	return d.conclude(ctx)
+	return d.deliver(ctx, r)
 }
 
 // leaveBehind concludes without having cleaned up on the target: the sweep does
 // when it is there again.
-func (d *driver) leaveBehind(ctx context.Context) (*run.Run, error) {
-	r, err := d.conclude(ctx)
+func (d *driver) leaveBehind(ctx context.Context, r *run.Run) (*run.Run, error) {
+	r, err := d.deliver(ctx, r)
 	d.t.leaveBehind()
 	return r, err
 }
@@ -167,7 +167,7 @@ func (d *driver) giveUpOutputs(ctx context.Context, r *run.Run) (*run.Run, error
 	if err != nil && !isNoChange(err) {
 		return r, err
 	}
-	return d.leaveBehind(ctx)
+	return d.leaveBehind(ctx, r)
 }
 
 // bringHome collects what the attempt left.
@@ -208,8 +208,9 @@ func (d *driver) mayGiveUp(r *run.Run) bool {
 		!d.failing.IsZero() && d.c.now().Sub(*r.CancelRequestedAt) >= cancelPatience
 }
 
-// conclude ends the run, or sends it back to the queue for another attempt.
-func (d *driver) conclude(ctx context.Context) (*run.Run, error) {
+// conclude ends the run, or sends it back to the queue for another attempt. The
+// notes are told first.
+func (d *driver) conclude(ctx context.Context, notes []string) (*run.Run, error) {
 	var decision run.Decision
 	var outcome run.Outcome
 	r, err := d.c.update(ctx, d.id, func(r *run.Run) ([]run.Event, error) {
@@ -217,14 +218,18 @@ func (d *driver) conclude(ctx context.Context) (*run.Run, error) {
 		outcome = *a.Outcome
 		decision = run.Decide(r.Attempts, outcome, d.spec.config.Restart, r.CancelRequestedAt != nil)
 		a.State = outcome.Meaning().State
+		var events []run.Event
+		for _, note := range notes {
+			events = append(events, d.c.event(a.Number, run.Finalizing, run.Finalizing, note))
+		}
 		if decision.Restart {
 			r.State, r.Message = run.Queued, decision.Why
-			return []run.Event{d.c.event(a.Number, run.Finalizing, run.Queued, decision.Why)}, nil
+			return append(events, d.c.event(a.Number, run.Finalizing, run.Queued, decision.Why)), nil
 		}
 		if decision.State == run.Canceled {
 			outcome = run.OutcomeCanceled
 		}
-		return d.c.end(r, decision.State, outcome, a.Message), nil
+		return append(events, d.c.end(r, decision.State, outcome, a.Message)...), nil
 	})
 	if err != nil {
 		return r, err

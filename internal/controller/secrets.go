@@ -91,13 +91,8 @@ func (c *Controller) targetsWith(secret string) []string {
 	return names
 }
 
-// StoredSecret gives the value of a stored secret to who carries runs out.
+// StoredSecret gives the value of a stored secret.
 func (c *Controller) StoredSecret(ctx context.Context, name string) (string, error) {
-	return c.storedSecret(ctx, name)
-}
-
-// storedSecret gives the value of a stored secret.
-func (c *Controller) storedSecret(ctx context.Context, name string) (string, error) {
 	sealed, err := c.store.SealedSecret(ctx, name)
 	if _, missing := errors.AsType[*store.NotFoundError](err); missing {
 		return "", &compute.ReferenceError{What: "no secret is stored under the name " + name, Hint: "store it: runner secret set " + name}

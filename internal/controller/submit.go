@@ -169,6 +169,7 @@ func (c *Controller) checkConfig(ctx context.Context, s Submission) (*target, er
 	}
 	t, err := c.target(s.Config.ComputeTarget)
 	wrong = append(wrong, c.checkInputs(ctx, s.Config, t == nil || t.name == localTarget)...)
+	wrong = append(wrong, c.checkOutputs(ctx, s.Config)...)
 	if unknown, ok := errors.AsType[*UnknownTargetError](err); ok && len(wrong) > 0 {
 		wrong = append(wrong, &InvalidError{What: unknown.Error(), Where: "compute_target", Hint: unknown.Hint()})
 	} else if err != nil {

@@ -152,7 +152,7 @@ func (c *Controller) giveUp(ctx context.Context, t *target, id, why string) erro
 		}
 	}
 	if r.State == run.Finalizing {
-		if r, err = d.conclude(ctx); err != nil {
+		if r, err = d.conclude(ctx, nil); err != nil {
 			return err
 		}
 	}
@@ -192,7 +192,7 @@ func (c *Controller) visit(ctx context.Context, t *compute.Target, sealed map[st
 			return nil, fmt.Errorf("%s of target %s: %w", name, t.Name, err)
 		}
 	}
-	return c.machines.Visit(ctx, t, compute.Secrets{Given: given, Stored: c.storedSecret})
+	return c.machines.Visit(ctx, t, compute.Secrets{Given: given, Stored: c.StoredSecret})
 }
 
 // reached puts an open target where an absent one was.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/runnerml/runner/backends"
 	"github.com/runnerml/runner/environment"
+	"github.com/runnerml/runner/runconfig"
 )
 
 // EnsureEnvironment makes an environment unless it is there.
@@ -46,15 +47,18 @@ func (m *Machine) Plan(ctx context.Context, a backends.Attempt) (backends.Plan, 
 		return backends.Plan{}, err
 	}
 	at := m.layout.attempt(a.Ref())
-	inputs := map[string]string{}
+	paths := map[string]string{}
 	for name, in := range a.Config.Inputs {
 		p, err := m.placeOf(ctx, name, in, at, m.config.formOf(a.Environment))
 		if err != nil {
 			return backends.Plan{}, err
 		}
-		inputs[name] = p.Path
+		paths[name] = p.Path
 	}
-	command, err := plannedCommand(a.Config, made.Interpreter, inputs)
+	for name := range a.Config.Outputs.Named {
+		paths[runconfig.OutputKey(name)] = m.surroundings(a, at, formOf(a.Environment)).output(name)
+	}
+	command, err := plannedCommand(a.Config, made.Interpreter, paths)
 	if err != nil {
 		return backends.Plan{}, err
 	}

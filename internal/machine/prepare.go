@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"github.com/runnerml/runner/internal/snapshot"
 	"github.com/runnerml/runner/internal/supervise"
 	"github.com/runnerml/runner/internal/yamlpos"
+	"github.com/runnerml/runner/runconfig"
 )
 
 const private fs.FileMode = 0o700
@@ -110,7 +112,11 @@ func (m *Machine) unpack(ctx context.Context, a backends.Attempt, at place, r *r
 	if r.FirstLine, err = m.firstLine(ctx, a.Config, at.half()); err != nil {
 		return err
 	}
-	for _, name := range []string{"outputs", "logs"} {
+	made := []string{"outputs", "logs"}
+	for _, name := range slices.Sorted(maps.Keys(a.Config.Outputs.Named)) {
+		made = append(made, runconfig.OutputDirectory(name))
+	}
+	for _, name := range made {
 		dir := path.Join(at.half(), name)
 		if info, err := m.host.Lstat(ctx, dir); err == nil && !info.IsDir() {
 			return &backends.Failure{

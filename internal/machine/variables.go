@@ -11,12 +11,24 @@ import (
 
 	"github.com/runnerml/runner/backends"
 	"github.com/runnerml/runner/internal/supervise"
+	"github.com/runnerml/runner/runconfig"
 )
 
 // seen is what a script sees of its surroundings.
 type seen struct {
 	work, checkpoint string
 }
+
+// surroundings of a script of that form.
+func (m *Machine) surroundings(a backends.Attempt, at place, f form) seen {
+	if f == inContainer {
+		return seen{work: insideWork, checkpoint: insideCheckpoint}
+	}
+	return seen{work: at.work(), checkpoint: m.layout.checkpoint(a.Run)}
+}
+
+// output is where the script fills a named output.
+func (s seen) output(name string) string { return path.Join(s.work, runconfig.OutputDirectory(name)) }
 
 // variables of the script beyond what it inherits: the environment's, those of
 // its spec, the run's, the secrets and ours, each over the ones before.
@@ -34,6 +46,9 @@ func (m *Machine) variables(ctx context.Context, a backends.Attempt, r *record, 
 	})
 	for _, in := range r.Inputs {
 		env["RUNNER_INPUT_"+variableName(in.Name)] = in.Path
+	}
+	for name := range a.Config.Outputs.Named {
+		env["RUNNER_OUTPUT_"+variableName(name)] = at.output(name)
 	}
 	if r.Form == process {
 		devices, err := m.deviceVariables(ctx, a.Allocation.GPUs)
@@ -77,20 +92,20 @@ const defaultGrace = 30 * time.Second
 
 // launch of the attempt's process.
 func (m *Machine) launch(ctx context.Context, a backends.Attempt, r *record, at place) (supervise.Launch, error) {
-	surroundings := seen{work: at.work(), checkpoint: m.layout.checkpoint(a.Run)}
-	if r.Form == inContainer {
-		surroundings = seen{work: insideWork, checkpoint: insideCheckpoint}
-	}
+	surroundings := m.surroundings(a, at, r.Form)
 	env, err := m.variables(ctx, a, r, surroundings)
 	if err != nil {
 		return supervise.Launch{}, err
 	}
-	inputs := make(map[string]string, len(r.Inputs))
+	paths := make(map[string]string, len(r.Inputs))
 	for _, in := range r.Inputs {
-		inputs[in.Name] = in.Path
+		paths[in.Name] = in.Path
+	}
+	for name := range a.Config.Outputs.Named {
+		paths[runconfig.OutputKey(name)] = surroundings.output(name)
 	}
 	l := supervise.Launch{
-		Mark: mark(a.Ref()), Argv: a.Config.CommandLineOf(r.FirstLine, r.Interpreter, inputs), Dir: surroundings.work,
+		Mark: mark(a.Ref()), Argv: a.Config.CommandLineOf(r.FirstLine, r.Interpreter, paths), Dir: surroundings.work,
 		Inherit: r.Form != process || m.config.Environ == nil, PathPrepend: r.PathPrepend,
 		MaxDuration: time.Duration(a.Config.MaxRunDuration), Grace: grace(a), MaxLog: m.config.MaxLog,
 		Memory: int64(a.Config.Resources.Memory), CPUs: a.Config.Resources.CPUs,
