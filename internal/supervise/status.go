@@ -121,8 +121,6 @@ func readEnded(dir string, s *Status) error {
 	}
 	s.EndedAt, s.Cause, s.ExitCode, s.Signal = e.EndedAt, e.Cause, e.ExitCode, e.Signal
 	s.Terminated, s.LogDropped = e.Terminated, e.LogDropped
-	if e.Message != "" {
-		s.Message = e.Message
-	}
+	s.Message = e.Message // what was said of it while it ran says nothing of its end
 	return nil
 }
