@@ -221,6 +221,48 @@ func TestServerIsStartedAgain(t *testing.T) {
 	}
 }
 
+// TestKeyChangesBetweenConnections: a key that is another all of a sudden is
+// refused, whoever said yes before, until a file says that it is right.
+func TestKeyChangesBetweenConnections(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		known bool // the first key is in a file; else somebody said yes to it
+	}{{"from a file", true}, {"that somebody accepted", false}} {
+		t.Run(c.name, func(t *testing.T) {
+			known := filepath.Join(t.TempDir(), "known_hosts")
+			h := newCutable(t, testenv.SSHOptions{}, func(cfg *sshhost.Config) {
+				cfg.HostKey, cfg.KnownHosts = "", []string{known}
+				cfg.UnknownHostKey = func(_ context.Context, e *sshhost.HostKeyError) error {
+					if !c.known {
+						return nil
+					}
+					write(t, known, e.Line+"\n", 0o600)
+					return nil
+				}
+			})
+			h.server.Stop()
+			if err := h.server.MakeHostKeys(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			h.server.Start()
+			answer := make(chan error, 1)
+			go func() { answer <- h.Run(t.Context(), host.Command{Argv: []string{"true"}}) }()
+			changed := new(sshhost.HostKeyError)
+			eventually(t, "the other key is refused", func() bool {
+				_, err := h.Trouble()
+				return errors.As(err, &changed) && changed.Changed
+			})
+			write(t, known, changed.Line+"\n", 0o600)
+			if err := <-answer; err != nil && !errors.As(err, &changed) {
+				t.Error(err)
+			}
+			eventually(t, "the file's key is taken", func() bool {
+				return h.Run(t.Context(), host.Command{Argv: []string{"true"}}) == nil
+			})
+		})
+	}
+}
+
 // TestManyAtOnce asks for more sessions than the server gives.
 func TestManyAtOnce(t *testing.T) {
 	for _, limit := range []int{1, 4, 0} {

@@ -46,7 +46,8 @@ func (l *login) algorithms(check ssh.HostKeyCallback) []string {
 	var kinds []string
 	if key := l.keys.acceptedKey(l.hop.address()); key != nil {
 		kinds = append(kinds, key.Type())
-	} else if l.hop.pin == "" {
+	}
+	if l.hop.pin == "" {
 		var ask *knownhosts.KeyError
 		if err := check(l.hop.nameOfKey(), &net.TCPAddr{}, noKey{}); errors.As(err, &ask) {
 			for _, k := range ask.Want {
@@ -130,13 +131,6 @@ func (l *login) problemOf(ctx context.Context, check ssh.HostKeyCallback, remote
 		problem.Changed, problem.Known, problem.Where = true, []string{l.hop.pin}, []string{"given as host key"}
 		return problem
 	}
-	if before := l.keys.acceptedKey(l.hop.address()); before != nil {
-		if bytes.Equal(before.Marshal(), key.Marshal()) {
-			return nil
-		}
-		problem.Changed, problem.Known, problem.Where = true, []string{ssh.FingerprintSHA256(before)}, []string{"seen on the connection before"}
-		return problem
-	}
 	err := check(l.hop.nameOfKey(), remote, key)
 	var other *knownhosts.KeyError
 	var revoked *knownhosts.RevokedError
@@ -155,6 +149,15 @@ func (l *login) problemOf(ctx context.Context, check ssh.HostKeyCallback, remote
 		return problem
 	case !errors.As(err, &other):
 		problem.Err = err
+		return problem
+	}
+	// No file knows any key of it: one that somebody accepted stays the right one.
+	before := l.keys.acceptedKey(l.hop.address())
+	switch {
+	case before != nil && bytes.Equal(before.Marshal(), key.Marshal()):
+		return nil
+	case before != nil:
+		problem.Changed, problem.Known, problem.Where = true, []string{ssh.FingerprintSHA256(before)}, []string{"seen on the connection before"}
 		return problem
 	case l.cfg.UnknownHostKey == nil:
 		return problem
