@@ -31,10 +31,10 @@ func (e *BusyTargetError) Error() string {
 // Hint says what a person can do.
 func (e *BusyTargetError) Hint() string { return "wait for them, or cancel them with --force" }
 
-// whyNotDetached is an absent target: nothing can be stopped or removed there.
-func (c *Controller) whyNotDetached(t *target) error {
+// whyNotDetached is a target that does not answer: nothing can be stopped or removed there.
+func (c *Controller) whyNotDetached(t *target, why string) error {
 	return &compute.ReachError{
-		Name: t.name, Err: errors.New(t.absence.words()),
+		Name: t.name, Err: errors.New(why),
 		Advice: "nothing can be stopped or removed there now; to give up the machine, and runs on it: runner compute detach --force --forget " + t.name,
 	}
 }
@@ -60,9 +60,10 @@ func (c *Controller) Detach(ctx context.Context, name string, d Detachment) (err
 	if err := t.slots.close(name, d.Force); err != nil {
 		return err
 	}
-	if t.absence != nil && !d.Forget {
+	// One that is idle may come back by being asked.
+	if why := t.away(); why != "" && !d.Forget && (t.absence != nil || t.slots.busy()) {
 		t.slots.reopen()
-		return c.whyNotDetached(t)
+		return c.whyNotDetached(t, why)
 	}
 	defer func() {
 		if err != nil {
@@ -140,11 +141,17 @@ func (c *Controller) empty(ctx context.Context, t *target, d Detachment) error {
 			}
 		}
 	}
+	there, done := t.whileThere(ctx)
+	defer done()
 	for t.slots.busy() {
 		if t.absence != nil {
-			return c.whyNotDetached(t)
+			return c.whyNotDetached(t, t.absence.words())
 		}
-		if err := sleep(ctx, idleEvery); err != nil {
+		switch err := sleep(there, idleEvery); {
+		case err == nil:
+		case ctx.Err() == nil && there.Err() != nil:
+			return c.whyNotDetached(t, context.Cause(there).Error())
+		default:
 			return err
 		}
 	}

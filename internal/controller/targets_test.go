@@ -499,6 +499,7 @@ func TestDetachBusy(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		away   bool
+		silent bool // it was there, and does not answer now
 		how    Detachment
 		want   string
 		cancel bool
@@ -506,6 +507,8 @@ func TestDetachBusy(t *testing.T) {
 		{name: "refused", want: "gpubox has unfinished runs: 2, the first is "},
 		{name: "by force", how: Detachment{Force: true}, cancel: true},
 		{name: "by force, away", away: true, how: Detachment{Force: true}, want: "target unreachable since "},
+		{name: "by force, silent", silent: true, how: Detachment{Force: true}, want: "target unreachable since "},
+		{name: "forgotten by force, silent", silent: true, how: Detachment{Force: true, Forget: true}, cancel: true},
 		{name: "forgotten, away, refused", away: true, how: Detachment{Forget: true}, want: "gpubox has unfinished runs: 2, the first is "},
 		{name: "forgotten by force, away", away: true, how: Detachment{Force: true, Forget: true}, cancel: true},
 		{name: "forgotten by force", how: Detachment{Force: true, Forget: true}, cancel: true},
@@ -523,6 +526,9 @@ func TestDetachBusy(t *testing.T) {
 				w.set(m, func(m *fakeMachine) { m.down = &compute.ReachError{Name: "gpubox", Err: errors.New("gone")} })
 				h.open()
 				h.eventually("it is away", func() bool { return strings.HasSuffix(h.message(runs[0].ID), "gone") })
+			}
+			if c.silent {
+				w.set(m, func(m *fakeMachine) { m.trouble = errors.New("gone") })
 			}
 			err := h.c.Detach(t.Context(), "gpubox", c.how)
 			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.HasPrefix(err.Error(), c.want)) {
