@@ -56,7 +56,7 @@ func TestEndSSHBadInput(t *testing.T) {
 	}{
 		{"wrong password", []string{"x", "--address", at(good), "--password", "env:WRONG"}, nil, 3, []string{
 			"error: {ADDRESS} does not let {GOOD} in (tried password)",
-			"hint: try ssh {GOOD}@{ADDRESS} yourself; give a key with --identity, or a password with --password",
+			"hint: try ssh -p {PORT} {GOOD}@127.0.0.1 yourself; give a key with --identity, or a password with --password",
 		}},
 		{"no password", []string{"x", "--address", at(good)}, nil, 3, []string{
 			"error: {ADDRESS} does not let {GOOD} in (there was no key, agent or password to try: give an identity file or a password): it takes a password, and none was given",

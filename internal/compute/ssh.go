@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 	"os"
 	"slices"
 	"strings"
@@ -108,6 +109,30 @@ func (t *Target) sshConfig(secrets Secrets, wanted *wanted) sshhost.Config {
 	return cfg
 }
 
+// changedKeyAdvice says what to do about a key that is not the one we know.
+func (t *Target) changedKeyAdvice(key *sshhost.HostKeyError) string {
+	attached := !t.AttachedAt.IsZero()
+	switch {
+	case t.Config.HostKey != "" && attached:
+		return "when the machine was made anew, attach it anew: runner compute detach --force --forget " + t.Name + ", then attach it with --host-key " + key.Fingerprint
+	case t.Config.HostKey != "":
+		return "when the machine's owner tells this fingerprint, give it: --host-key " + key.Fingerprint
+	case attached:
+		return "when the machine was made anew, put its new key in the place of the old one: ssh-keygen -R '" + key.Host + "', then log in once with " + sshCommand(t.Config.Address)
+	}
+	return "when the machine was made anew, take the old key out of the file named above, or attach it again with --host-key " + key.Fingerprint
+}
+
+// sshCommand is how a person logs in to an address: ssh knows no HOST:PORT.
+func sshCommand(address string) string {
+	at := strings.LastIndex(address, "@") + 1
+	host, port, err := net.SplitHostPort(address[at:])
+	if err != nil {
+		return "ssh " + address
+	}
+	return "ssh -p " + port + " " + address[:at] + host
+}
+
 // reachError says what a failed login means and what can be done.
 func reachError(t *Target, err error) *ReachError {
 	r := &ReachError{Name: t.Name, Err: err}
@@ -133,10 +158,10 @@ func reachError(t *Target, err error) *ReachError {
 		}
 	case errors.As(err, &key):
 		if key.Changed {
-			r.Advice = "when the machine was made anew, take the old key out of the file named above, or attach it again with --host-key " + key.Fingerprint
+			r.Advice = t.changedKeyAdvice(key)
 		}
 	case errors.As(err, &auth):
-		r.Advice = "try ssh " + t.Config.Address + " yourself; give a key with --identity, or a password with --password"
+		r.Advice = "try " + sshCommand(t.Config.Address) + " yourself; give a key with --identity, or a password with --password"
 	case errors.Is(err, sshhost.ErrUnreachable), timeout:
 		r.Temporary = true
 		r.Advice = "check the address, that the machine is up, and its firewall"

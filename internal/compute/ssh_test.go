@@ -94,7 +94,7 @@ func TestBadInput(t *testing.T) {
 		{name: "host key confirmed", who: plain, config: Config{Identity: plain.Key, KnownHosts: write(t, ""), Accepted: fingerprints(t, s)}},
 		{
 			name: "wrong password", who: plain, config: Config{Password: "given"}, given: map[string]string{"password": "let me in"},
-			want: "{ADDRESS} does not let {USER} in (tried password)", hint: "try ssh {USER}@{ADDRESS} yourself; give a key with --identity, or a password with --password",
+			want: "{ADDRESS} does not let {USER} in (tried password)", hint: "try ssh -p {PORT} {USER}@127.0.0.1 yourself; give a key with --identity, or a password with --password",
 		},
 		{
 			name: "nothing to log in with", who: plain,
@@ -131,6 +131,7 @@ func TestBadInput(t *testing.T) {
 		{
 			name: "other host key given", who: plain, config: Config{Identity: plain.Key, HostKey: "SHA256:AAAA"},
 			want: "the key of [127.0.0.1]:{PORT} HAS CHANGED: it shows ",
+			hint: "when the machine's owner tells this fingerprint, give it: --host-key " + s.Fingerprint,
 		},
 		{
 			name: "nobody listens", who: plain, config: Config{Address: "x@127.0.0.1:1", Identity: plain.Key},

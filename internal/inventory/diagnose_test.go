@@ -59,6 +59,12 @@ func TestDiagnose(t *testing.T) {
 			},
 			"Docker", Warning, "connection refused", "cannot be used", "start it",
 		},
+		"no docker there": {
+			func(i *Inventory) {
+				i.Local, i.Docker = false, Docker{Problem: string(container.NoEngine), Hint: "docker_socket"}
+			},
+			"Docker", Note, "no Docker", "cannot be used", "install and start Docker or podman there",
+		},
 		"docker's disk": {func(i *Inventory) { i.Docker.DiskFree = gibi }, "Docker", Warning, "1 GiB free", "pulling", "docker system df"},
 		"docker without limits": {
 			func(i *Inventory) { i.Docker.Warnings = []string{"WARNING: No memory limit support"} },
@@ -120,6 +126,7 @@ func TestDiagnose(t *testing.T) {
 		"memory limit":    {func(i *Inventory) { i.Memory.Limit, i.Memory.Usable = 4*gibi, 4*gibi }, "Memory", Note, "4 GiB of 64 GiB", "", ""},
 		"little memory":   {func(i *Inventory) { i.Memory.Total, i.Memory.Usable = gibi, gibi }, "Memory", Warning, "1 GiB", "framework", ""},
 		"no cgroup":       {func(i *Inventory) { i.Cgroup = Cgroup{Version: 2, Why: "no rights"} }, "Memory", Warning, "no rights", "looked at", "Delegate"},
+		"no cgroup there": {func(i *Inventory) { i.Local, i.Cgroup = false, Cgroup{Version: 2, Why: "no rights"} }, "Memory", Warning, "no rights", "looked at", "log in as a user"},
 		"no cpu cgroup":   {func(i *Inventory) { i.Cgroup.CPU, i.Cgroup.Why = false, "no rights" }, "CPU", Note, "no rights", "more CPUs", ""},
 		"few open files":  {func(i *Inventory) { i.Limits.OpenFiles = 256 }, "Limits", Warning, "256 files", "Too many open files", "nofile"},
 		"few processes":   {func(i *Inventory) { i.Limits.Processes = 100 }, "Limits", Warning, "100 processes", "workers", "nproc"},

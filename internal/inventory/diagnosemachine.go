@@ -155,12 +155,16 @@ func diagnoseMemory(inv *Inventory) []Finding {
 		})
 	}
 	if c := inv.Cgroup; inv.System.OS == "linux" {
+		hint := "start the agent as root, or in a systemd user session with delegated controllers (systemd-run --user --scope -p Delegate=yes), or use environments with docker"
+		if !inv.Local {
+			hint = "use environments with docker, or log in as a user who may make control groups"
+		}
 		switch {
 		case !c.Memory:
 			out = append(out, Finding{
 				Subject: subjectMemory, Level: Warning, What: "the kernel does not keep memory limits of plain processes: " + cmp.Or(c.Why, "unknown why"),
 				Means: "a run's memory is looked at several times a second instead: one that grows very fast may hurt others first",
-				Hint:  "start the agent as root, or in a systemd user session with delegated controllers (systemd-run --user --scope -p Delegate=yes), or use environments with docker",
+				Hint:  hint,
 			})
 		case !c.CPU:
 			out = append(out, Finding{

@@ -153,7 +153,7 @@ func diagnoseGit(inv *Inventory) []Finding {
 func diagnoseDocker(inv *Inventory) []Finding {
 	d := inv.Docker
 	if !d.Found {
-		return []Finding{dockerAway(d)}
+		return []Finding{dockerAway(d, inv.Local)}
 	}
 	name := "Docker"
 	if d.Podman {
@@ -196,7 +196,7 @@ func diagnoseDocker(inv *Inventory) []Finding {
 	return out
 }
 
-func dockerAway(d Docker) Finding {
+func dockerAway(d Docker, local bool) Finding {
 	f := Finding{
 		Subject: subjectDocker, Level: Note, What: "no container engine answers: " + d.Message,
 		Means: "environments with docker cannot be used; all others can", Hint: d.Hint,
@@ -204,6 +204,9 @@ func dockerAway(d Docker) Finding {
 	switch container.Kind(d.Problem) {
 	case container.NoEngine:
 		f.What = "no Docker or podman was found"
+		if !local { // the settings and variables of this computer say nothing of it
+			f.Hint = "install and start Docker or podman there; it is looked for where each of them listens by itself"
+		}
 	case container.PermissionDenied:
 		f.Level, f.What = Warning, "this user may not talk to the Docker engine: "+d.Message
 		f.Hint = "add the user to the docker group (sudo usermod -aG docker USER, then log in again), or use rootless Docker or podman"
