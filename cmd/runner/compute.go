@@ -165,7 +165,7 @@ func newComputeStop(c *cli) *cobra.Command {
 			return client.StopQueue(ctx, name)
 		},
 		func(t *controller.TargetInfo) string {
-			return fmt.Sprintf("the queue of %s is stopped: %s wait, %d running", t.Name, plural(t.Waiting, "run"), t.Running)
+			return fmt.Sprintf("the queue of %s is stopped: %d waiting, %d running", t.Name, t.Waiting, t.Running)
 		})
 }
 
