@@ -25,8 +25,8 @@ test: deps build cross lint unit ## everything that CI runs; installs what it ne
 deps:
 	$(GO) run ./internal/testenv/cmd/testenv install
 
-unit: ## with the race detector
-	$(GO) test -race -timeout 20m ./...
+unit: ## with the race detector; one package more at a time than there are processors, as some mostly wait
+	$(GO) test -race -p $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) -timeout 20m ./...
 
 lint: $(LINT)
 	$(LINT) run

@@ -133,9 +133,10 @@ func (s *SSHServer) MakeHostKeys(ctx context.Context) error {
 	return os.WriteFile(s.KnownHosts, []byte(line), 0o644)
 }
 
-// makeKey makes a key pair with an optional passphrase.
+// makeKey makes a key pair with an optional passphrase, whose derivation has one round: more take seconds under the race
+// detector.
 func makeKey(ctx context.Context, path, kind, passphrase string) error {
-	_, err := output(exec.CommandContext(ctx, "ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-C", "runner test", "-f", path))
+	_, err := output(exec.CommandContext(ctx, "ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-a", "1", "-C", "runner test", "-f", path))
 	return err
 }
 
