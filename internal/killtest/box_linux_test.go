@@ -310,24 +310,6 @@ func processesOf(uid int) []process {
 	return all
 }
 
-// killAgent kills the agent, which must be there; the next command starts another.
-func (b *box) killAgent() {
-	b.Helper()
-	if b.killAgents() == 0 {
-		b.Error("there was no agent to be killed")
-	}
-}
-
-// killAgents kills the agent if there is one.
-func (b *box) killAgents() (killed int) {
-	for _, p := range processesOf(os.Getuid()) {
-		if len(p.argv) > 1 && p.argv[0] == b.cli.Bin && p.argv[1] == "agent" && syscall.Kill(p.pid, syscall.SIGKILL) == nil {
-			killed++
-		}
-	}
-	return killed
-}
-
 // size of all files below a directory, in bytes; zero for none.
 func size(dir string) (total int64) {
 	_ = filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {

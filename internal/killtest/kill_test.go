@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -133,9 +134,9 @@ func (h *house) kill(ctx context.Context) {
 			return
 		case <-time.After(pause):
 		}
-		for _, pid := range h.processes(func(_ string, argv []string) bool {
+		for _, pid := range withoutChildren(h.processes(func(_ string, argv []string) bool {
 			return len(argv) > 1 && argv[0] == h.cli.Bin && argv[1] == "agent"
-		}) {
+		})) {
 			signal := syscall.SIGKILL
 			if h.kills.Load()%3 == 2 {
 				signal = syscall.SIGTERM // it may put things in order, and must not put too much
@@ -149,6 +150,12 @@ func (h *house) kill(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// withoutChildren leaves out children of other ones: what an agent has forked looks like it until it is another program,
+// and an agent that is not killed with it takes its end for that program's.
+func withoutChildren(pids []int) []int {
+	return slices.DeleteFunc(slices.Clone(pids), func(pid int) bool { return slices.Contains(pids, testenv.ParentOf(pid)) })
 }
 
 // processes are those of this house that match.

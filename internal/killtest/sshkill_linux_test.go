@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -64,4 +65,28 @@ func (b *box) restFor(ctx context.Context, milliseconds int) {
 	case <-ctx.Done():
 	case <-time.After(time.Duration(milliseconds) * time.Millisecond):
 	}
+}
+
+// killAgent kills the agent, which must be there; the next command starts another.
+func (b *box) killAgent() {
+	b.Helper()
+	if b.killAgents() == 0 {
+		b.Error("there was no agent to be killed")
+	}
+}
+
+// killAgents kills the agent if there is one.
+func (b *box) killAgents() (killed int) {
+	var agents []int
+	for _, p := range processesOf(os.Getuid()) {
+		if len(p.argv) > 1 && p.argv[0] == b.cli.Bin && p.argv[1] == "agent" {
+			agents = append(agents, p.pid)
+		}
+	}
+	for _, pid := range withoutChildren(agents) {
+		if syscall.Kill(pid, syscall.SIGKILL) == nil {
+			killed++
+		}
+	}
+	return killed
 }

@@ -280,15 +280,15 @@ func (s *SSHServer) connections() []int {
 	}
 	var pids []int
 	for _, entry := range entries {
-		if pid, err := strconv.Atoi(entry.Name()); err == nil && parentOf(pid) == s.pid {
+		if pid, err := strconv.Atoi(entry.Name()); err == nil && ParentOf(pid) == s.pid {
 			pids = append(pids, pid)
 		}
 	}
 	return pids
 }
 
-// parentOf is a process's parent; zero for one that is gone.
-func parentOf(pid int) int {
+// ParentOf is a process's parent; zero for one that is gone.
+func ParentOf(pid int) int {
 	raw, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
 	if err != nil {
 		return 0
