@@ -170,11 +170,13 @@ func removeUser(ctx context.Context, name, dir string) error {
 		if err != nil {
 			return err
 		}
-		_, err = output(exec.CommandContext(ctx, "userdel", "--force", name))
-		if err != nil && strings.Contains(err.Error(), "mail spool") {
-			err = nil
+		if _, err := user.Lookup(name); err == nil { // what was left behind is removed by whoever comes first
+			_, err = output(exec.CommandContext(ctx, "userdel", "--force", name))
+			if err != nil && strings.Contains(err.Error(), "mail spool") {
+				err = nil
+			}
+			problems = append(problems, err)
 		}
-		problems = append(problems, err)
 		release()
 	}
 	problems = append(problems, removeTree(dir))
