@@ -73,7 +73,8 @@ func New(ctx context.Context, o Options) (*Backend, error) {
 		o.Poll = DefaultPoll
 	}
 	m, err := machine.New(ctx, machine.Config{
-		Host: o.Host, Installation: o.Installation, Store: o.Snapshots, Images: o.Images, MaxLog: o.MaxLog, Unreachable: o.Unreachable, Jobs: true,
+		Host: o.Host, Installation: o.Installation, Store: o.Snapshots, Images: o.Images, MaxLog: o.MaxLog, Unreachable: o.Unreachable,
+		Jobs: true, Nodes: o.Engine.Nodes,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("cluster: %w", err)

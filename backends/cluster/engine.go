@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/runnerml/runner/backends"
+	"github.com/runnerml/runner/internal/ranks"
 	"github.com/runnerml/runner/internal/run"
 	"github.com/runnerml/runner/runconfig"
 )
@@ -30,6 +31,8 @@ type Engine interface {
 	// Terminate removes jobs that have not begun and sends SIGTERM to the first
 	// process, and to it alone, of those that have. Those that ended are fine.
 	Terminate(ctx context.Context, ids []string) error
+	// Nodes says how a job starts something on each of its nodes.
+	Nodes(count int) ranks.Nodes
 	// Cancel ends jobs in the engine's own way.
 	Cancel(ctx context.Context, ids []string) error
 }

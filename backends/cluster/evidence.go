@@ -31,7 +31,9 @@ type evidence struct {
 	grace time.Duration
 	// said is the end of what the engine told the job.
 	said string
-	now  time.Time
+	// failed is the first process that failed of a run over several nodes.
+	failed string
+	now    time.Time
 }
 
 // settled reports whether the supervisor's word alone says how it ended: the
@@ -183,6 +185,9 @@ func (e evidence) byCause(o backends.Observation) backends.Observation {
 		o.Outcome, o.Reason = run.OutcomeNodeLost, "its node was being shut down, or somebody ended what ran there"
 	default:
 		o.Outcome = run.OutcomeScriptFailed
+		if e.failed != "" {
+			o.Reason = e.failed
+		}
 	}
 	return o
 }

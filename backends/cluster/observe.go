@@ -117,7 +117,9 @@ func (b *Backend) explain(ctx context.Context, ref backends.Ref, e *evidence) (e
 		return err
 	}
 	e.wished = !at.IsZero()
-	if e.sup.Phase != supervise.Ended {
+	if e.sup.Phase == supervise.Ended {
+		e.failed, err = b.files.FailedRank(ctx, ref)
+	} else {
 		e.said, err = b.files.EngineLog(ctx, ref)
 	}
 	return err

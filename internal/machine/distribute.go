@@ -2,6 +2,7 @@ package machine
 
 import (
 	"maps"
+	"path"
 	"slices"
 
 	"github.com/runnerml/runner/backends"
@@ -21,10 +22,16 @@ func (m *Machine) distribute(l *supervise.Launch, a backends.Attempt, r *record,
 	if d.Framework == ranks.MPI {
 		l.Needs = append(l.Needs, supervise.Need{Program: ranks.MPIRun, Hint: mpiHint(r.Form)})
 	}
-	l.Argv = ranks.Config{
+	c := ranks.Config{
 		Processes: max(1, d.ProcessesPerNode), Framework: d.Framework, Grace: l.Grace,
 		Secrets: slices.Sorted(maps.Keys(a.Secrets)), Argv: l.Argv,
-	}.Command(bin)
+	}
+	if n := a.Config.Resources.Nodes; n > 1 && m.config.Nodes != nil {
+		at := m.layout.attempt(a.Ref())
+		c.Nodes = m.config.Nodes(n)
+		c.Nodes.Count, c.Nodes.Dir, c.Nodes.Logs = n, at.ranks(), path.Join(at.work(), "logs")
+	}
+	l.Argv = c.Command(bin)
 	l.PassesOn = true
 }
 

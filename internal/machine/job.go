@@ -13,6 +13,7 @@ import (
 
 	"github.com/runnerml/runner/backends"
 	"github.com/runnerml/runner/environment"
+	"github.com/runnerml/runner/internal/ranks"
 	"github.com/runnerml/runner/internal/supervise"
 )
 
@@ -150,6 +151,17 @@ func (m *Machine) EngineLog(ctx context.Context, ref backends.Ref) (string, erro
 	const most = 500
 	data = bytes.TrimSpace(data)
 	return string(data[max(0, len(data)-most):]), err
+}
+
+// FailedRank is the first process of a run over several nodes that failed, in
+// words; empty: none is known.
+func (m *Machine) FailedRank(ctx context.Context, ref backends.Ref) (string, error) {
+	data, err := m.small(ctx, path.Join(m.layout.attempt(ref).ranks(), ranks.FailedFile))
+	var f ranks.Failed
+	if err != nil || data == nil || json.Unmarshal(data, &f) != nil {
+		return "", err
+	}
+	return f.Words(), nil
 }
 
 // maxSmall is how much of a small file is read.

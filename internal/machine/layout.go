@@ -35,6 +35,9 @@ func (p place) copyUnit() string { return path.Join(string(p), "work.unit") }
 func (p place) sup() string      { return path.Join(string(p), "sup") }
 func (p place) inputs() string   { return path.Join(string(p), "inputs") }
 
+// ranks is where the processes of several nodes tell of the first that failed.
+func (p place) ranks() string { return path.Join(string(p), "ranks") }
+
 // engine is where a batch engine puts its own words.
 func (p place) engine() string      { return path.Join(string(p), "engine.log") }
 func (p place) environment() string { return path.Join(string(p), "environment.log") }

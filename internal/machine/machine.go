@@ -15,6 +15,7 @@ import (
 	"github.com/runnerml/runner/internal/inventory"
 	"github.com/runnerml/runner/internal/onhost"
 	"github.com/runnerml/runner/internal/provision"
+	"github.com/runnerml/runner/internal/ranks"
 	"github.com/runnerml/runner/internal/snapshot"
 	"github.com/runnerml/runner/internal/supervise"
 	"github.com/runnerml/runner/internal/workcopy"
@@ -48,6 +49,9 @@ type Config struct {
 	// Here is a root on this computer, for what the host cannot fetch itself;
 	// empty: nothing goes this way.
 	Here string
+	// Nodes says how something is started on each of several nodes; nil: there
+	// is one.
+	Nodes func(count int) ranks.Nodes
 	// Probe says what the host has; nil: inventory.Probe of Host.
 	Probe func(ctx context.Context) (*inventory.Inventory, error)
 }

@@ -121,7 +121,11 @@ func (m *Machine) launch(ctx context.Context, a backends.Attempt, r *record, at 
 			l.Redact = append(l.Redact, a.Secrets[name])
 		}
 	}
-	if d := a.Config.Distributed; d != nil {
+	d := a.Config.Distributed
+	if d == nil && a.Config.Resources.Nodes > 1 {
+		d = &runconfig.Distributed{Framework: "pytorch"} // one process a node; what it is told does no harm
+	}
+	if d != nil {
 		m.distribute(&l, a, r, d)
 	}
 	return l, nil

@@ -48,6 +48,9 @@ type process struct {
 	name string
 	cmd  *exec.Cmd
 	gone bool
+	rank int
+	// out is what it writes; nil: that is not read by us.
+	out *lines
 }
 
 // signal reaches the process and what it started in its group.
@@ -82,6 +85,11 @@ type launcher struct {
 func (c Config) run(out io.Writer) (syscall.WaitStatus, error) {
 	runtime.LockOSThread() // they die with the thread that started them
 	defer runtime.UnlockOSThread()
+	if c.on != nil {
+		var done func()
+		out, done = c.on.log(out)
+		defer done()
+	}
 	l := &launcher{
 		config: c, out: &together{out: out}, signals: make(chan os.Signal, 16), ended: make(chan ending, c.Processes),
 	}
@@ -99,11 +107,14 @@ func (c Config) run(out io.Writer) (syscall.WaitStatus, error) {
 }
 
 func (l *launcher) start() error {
-	m, err := l.config.meeting()
-	if err != nil {
+	var m meeting
+	var err error
+	if on := l.config.on; on != nil {
+		m = on.meeting(l.config)
+	} else if m, err = l.config.meeting(); err != nil {
 		return err
 	}
-	if l.config.Framework == MPI {
+	if l.config.Framework == MPI && l.config.on == nil {
 		return l.startMPI(m)
 	}
 	for rank := range l.config.Processes {
@@ -117,27 +128,28 @@ func (l *launcher) start() error {
 func (l *launcher) startRank(rank int, m meeting) error {
 	cmd := exec.Command(l.config.Argv[0], l.config.Argv[1:]...)
 	cmd.Env = append(os.Environ(), m.variables(rank)...)
-	if l.config.Processes == 1 {
+	if l.config.Processes == 1 && l.config.on == nil {
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr // byte for byte
-		return l.begin(fmt.Sprintf("rank %d", rank), cmd)
+		return l.begin(process{rank: rank}, cmd)
 	}
+	rank += m.before
 	r, w, err := os.Pipe()
 	if err != nil {
 		return err
 	}
 	defer func() { _ = w.Close() }() // the process has its own
 	cmd.Stdout, cmd.Stderr = w, w
-	l.carry(rankPrefix(rank), r)
-	return l.begin(fmt.Sprintf("rank %d", rank), cmd)
+	return l.begin(process{rank: rank, out: l.carry(rankPrefix(rank), r)}, cmd)
 }
 
 func rankPrefix(rank int) string { return fmt.Sprintf("[rank %d] ", rank) }
 
 // carry passes on what comes from a pipe, and closes it in the end.
-func (l *launcher) carry(prefix string, from *os.File) {
+func (l *launcher) carry(prefix string, from *os.File) *lines {
 	to := &lines{prefix: prefix, to: l.out, hide: supervise.NewFilter(l.secrets())}
 	l.pipes = append(l.pipes, from)
 	l.carrying.Go(func() { to.carry(from) })
+	return to
 }
 
 func (l *launcher) secrets() []string {
@@ -151,16 +163,19 @@ func (l *launcher) secrets() []string {
 }
 
 // begin starts a process and waits for its end elsewhere.
-func (l *launcher) begin(name string, cmd *exec.Cmd) error {
+func (l *launcher) begin(p process, cmd *exec.Cmd) error {
 	cmd.Stdin, cmd.SysProcAttr = os.Stdin, childAttr()
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	p := &process{name: name, cmd: cmd}
-	l.processes = append(l.processes, p)
+	p.cmd = cmd
+	if p.name == "" {
+		p.name = fmt.Sprintf("rank %d", p.rank)
+	}
+	l.processes = append(l.processes, &p)
 	go func() {
 		_ = cmd.Wait() // its state says it
-		l.ended <- ending{p, cmd.ProcessState.Sys().(syscall.WaitStatus)}
+		l.ended <- ending{&p, cmd.ProcessState.Sys().(syscall.WaitStatus)}
 	}()
 	return nil
 }
@@ -218,6 +233,17 @@ func (l *launcher) killAll() { l.signalAll(syscall.SIGKILL) }
 // say is the last line: who failed, and what became of the others.
 func (l *launcher) say() {
 	if l.failed == nil {
+		return
+	}
+	if on := l.config.on; on != nil { // the head says it
+		f := Failed{Rank: l.failed.process.rank, Node: on.name, How: howEnded(l.failed.status), Code: l.failed.status.ExitStatus()}
+		if s := l.failed.status; s.Signaled() {
+			f.Signal, f.Code = int(s.Signal()), 128+int(s.Signal())
+		}
+		if out := l.failed.process.out; out != nil {
+			f.Lines = out.last
+		}
+		on.tell(f)
 		return
 	}
 	text := "runner: " + l.failed.process.name + " " + howEnded(l.failed.status)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -17,6 +18,8 @@ const (
 	// one is cut into lines.
 	longestLine = 64 << 10
 	readAtOnce  = 64 << 10
+	// lastLines is how many lines of a process that failed are told.
+	lastLines = 5
 	// lateOutput is how long output is waited for that a process's own
 	// children may still write after it ended.
 	lateOutput = 100 * time.Millisecond
@@ -41,6 +44,7 @@ type lines struct {
 	hide   *supervise.Filter // nil: nothing to hide
 	held   []byte            // the line that has not ended
 	cut    []byte            // what is written at once, kept to be used again
+	last   []string          // the last lines
 }
 
 // write takes what came.
@@ -81,6 +85,11 @@ func (l *lines) shown() {
 
 func (l *lines) emit(line []byte, end string) {
 	l.cut = append(append(append(l.cut, l.prefix...), line...), end...)
+	if text := strings.TrimRight(string(line), "\r\n"); text != "" {
+		if l.last = append(l.last, text); len(l.last) > lastLines {
+			l.last = l.last[1:]
+		}
+	}
 }
 
 // lineEnd is where the first line ends, or 0. A carriage return ends one, too:

@@ -53,7 +53,7 @@ func (l *launcher) startMPI(m meeting) error {
 	cmd.Env = append(os.Environ(), rootMay()...)
 	if m.processes == 1 {
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-		return l.begin(MPIRun, cmd)
+		return l.begin(process{name: MPIRun}, cmd)
 	}
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -62,7 +62,7 @@ func (l *launcher) startMPI(m meeting) error {
 	defer func() { _ = w.Close() }() // mpirun has its own
 	cmd.Stdout, cmd.Stderr = w, w
 	l.carry("", r)
-	return l.begin(MPIRun, cmd)
+	return l.begin(process{name: MPIRun}, cmd)
 }
 
 func pipeName(dir string, rank int) string { return filepath.Join(dir, strconv.Itoa(rank)) }
@@ -134,6 +134,7 @@ func mpiRank(args []string) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errNoRank, err)
 	}
+	m.world, m.address = m.processes, here
 	if *pipes != "" {
 		out, err := os.OpenFile(pipeName(*pipes, rank), os.O_WRONLY, 0)
 		if err != nil {

@@ -66,6 +66,8 @@ func script(j cluster.Job, s runconfig.Slurm) string {
 	if s.Setup != "" {
 		text = "#!/bin/bash -l\n" + strings.TrimRight(s.Setup, "\n") + "\n"
 	}
+	// What a job starts with srun has the CPUs and the variables that the job has.
+	text += "export SRUN_CPUS_PER_TASK=\"${SLURM_CPUS_PER_TASK:-1}\"\nunset SLURM_EXPORT_ENV\n"
 	return text + "exec " + host.Quote(j.Argv...) + "\n"
 }
 
