@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/runnerml/runner/backends/cluster"
 	"github.com/runnerml/runner/backends/cluster/slurm"
@@ -35,6 +37,20 @@ func connectHere(ctx context.Context, root string) (compute.Connection, error) {
 		return nil, errors.Join(err, here.Close())
 	}
 	return compute.ConnectHere(ctx, here)
+}
+
+// clusterRows are what a cluster was attached with, a name and words each.
+func clusterRows(cfg *compute.ClusterConfig) [][2]string {
+	if cfg == nil {
+		return nil
+	}
+	return [][2]string{
+		{"engine", cfg.Engine},
+		{"partition", cfg.Slurm.Partition},
+		{"account", cfg.Slurm.Account},
+		{"low priority", strings.TrimSpace(cfg.LowPriority.Partition + " " + cfg.LowPriority.QOS)},
+		{"at most", plural(cmp.Or(cfg.MaxInFlight, compute.DefaultMaxInFlight), "run") + " with the cluster at once"},
+	}
 }
 
 // id tells a cluster apart from others.

@@ -29,6 +29,9 @@ func (c *cli) targetPage(t *controller.TargetInfo, facts *inventory.Inventory) s
 		row("identity", cfg.Identity)
 		row("password", string(cfg.Password))
 		row("passphrase", string(cfg.Passphrase))
+		for _, one := range clusterRows(cfg.Cluster) {
+			row(one[0], one[1])
+		}
 		for _, purpose := range slices.Sorted(maps.Keys(cfg.Secrets)) {
 			row(purpose, string(cfg.Secrets[purpose]))
 		}

@@ -87,11 +87,6 @@ func (c *trial) seen(ref backends.Ref, what string, fits func(backends.Observati
 	return last
 }
 
-func (c *trial) running(ref backends.Ref) backends.Observation {
-	c.Helper()
-	return c.seen(ref, "it runs", func(o backends.Observation) bool { return o.Phase == backends.Running })
-}
-
 // begun waits until the script has written its first line.
 func (c *trial) begun(ref backends.Ref) {
 	c.Helper()
