@@ -62,12 +62,15 @@ func startEngine(ctx context.Context, home server.Home, log *slog.Logger) (_ *en
 	}
 	closers = append(closers, closeMachines)
 
+	artifacts, closeArtifacts := openArtifacts(home, set.Artifacts)
+	closers = append(closers, closeArtifacts)
+
 	m := metrics.New(func() map[run.State]int { return countStates(db, log) })
 	c, err := controller.New(controller.Options{
 		Home: string(home), Store: db, Snapshots: snapshots,
 		Backends: map[string]backends.Backend{"local": here}, Machines: machines,
 		Metrics: m, Logger: log, UnreachableLimit: time.Duration(set.UnreachableLimit),
-		Keeping: keeping(set.Prune), Uploader: blobUploader{storage},
+		Keeping: keeping(set.Prune), Uploader: blobUploader{storage}, Artifacts: artifacts,
 	})
 	if err != nil {
 		return nil, err

@@ -44,7 +44,7 @@ func OpenCheckpoint(path string) *Directory {
 	return &Directory{path: path, tops: []string{checkpoint}}
 }
 
-func (d *Directory) check(name string) error { return checkName(name, d.tops...) }
+func (d *Directory) check(name string) error { return CheckNameIn(name, d.tops...) }
 
 // Path of the directory.
 func (d *Directory) Path() string { return d.path }

@@ -1,6 +1,12 @@
 package artifact
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
+
+// ErrChanged is a file that changed while it was stored.
+var ErrChanged = errors.New("it changed while it was stored")
 
 // NameError says that a name is not one that an artifact can have.
 type NameError struct{ Name string }
@@ -28,7 +34,10 @@ func (e *KindError) Error() string {
 type UnavailableError struct {
 	// Store as its users know it.
 	Store string
-	Err   error
+	// Lasting says that waiting alone does not help; Hint, what does.
+	Lasting bool
+	Hint    string
+	Err     error
 }
 
 func (e *UnavailableError) Error() string {

@@ -32,6 +32,9 @@ func (h *Home) Checkpoint(run string) Folder {
 	return OpenCheckpoint(filepath.Join(h.runs, run))
 }
 
+// Check has nothing to say: what is wrong with a directory is told by its use.
+func (h *Home) Check(context.Context) error { return nil }
+
 // Runs names the directories.
 func (h *Home) Runs(context.Context) ([]string, error) {
 	entries, err := os.ReadDir(h.runs)

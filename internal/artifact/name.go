@@ -16,11 +16,11 @@ func ofAttempts() []string { return []string{"logs", "outputs"} }
 // CheckName refuses every name that is not a plain relative path below
 // outputs/, logs/ or checkpoint/ (or one of these).
 func CheckName(name string) error {
-	return checkName(name, "outputs", "logs", checkpoint)
+	return CheckNameIn(name, "outputs", "logs", checkpoint)
 }
 
-// checkName refuses what is not a plain path below one of tops.
-func checkName(name string, tops ...string) error {
+// CheckNameIn refuses what is not a plain path below one of tops (or one of them).
+func CheckNameIn(name string, tops ...string) error {
 	first, _, _ := strings.Cut(name, "/")
 	if !slices.Contains(tops, first) || !filepath.IsLocal(name) || path.Clean(name) != name || strings.ContainsRune(name, 0) {
 		return &NameError{Name: name}

@@ -32,6 +32,12 @@ type Resumer interface {
 	PutRest(ctx context.Context, f File, at int64, r io.Reader) error
 }
 
+// Taker is a Sink that can store a file of this computer from where it lies. It
+// is ErrChanged when the file changes meanwhile.
+type Taker interface {
+	Take(ctx context.Context, f File, from string) error
+}
+
 // Adopter is a Sink on this computer that can take a directory or file over by
 // moving it, which costs nothing. Whatever was under name before is replaced.
 type Adopter interface {

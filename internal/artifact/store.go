@@ -15,6 +15,8 @@ type Store interface {
 	Attempt(run string, number int) Folder
 	// Checkpoint is the folder of a run's checkpoint directory: its checkpoint/.
 	Checkpoint(run string) Folder
+	// Check says whether the store can be used: nil, or an *UnavailableError.
+	Check(ctx context.Context) error
 	// Runs names all runs of which there is something.
 	Runs(ctx context.Context) ([]string, error)
 	// Size of all that is kept of a run, in bytes.

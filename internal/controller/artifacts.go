@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/runnerml/runner/internal/artifact"
 	"github.com/runnerml/runner/runconfig"
@@ -46,6 +47,27 @@ func (a Artifacts) check(cfg *runconfig.ScriptRunConfig) *InvalidError {
 		What: fmt.Sprintf("there is no artifact store %q", name), Where: "outputs.store",
 		Hint: "config.yaml has " + strings.Join(names, ", "),
 	}
+}
+
+// checkTimeout is how long a submission waits for what a store says.
+const checkTimeout = 10 * time.Second
+
+// refused says that a store does not take what a run would leave, and waiting
+// would not help: better now than when the run has ended. One that cannot be
+// reached now is no reason to refuse a run.
+func (a Artifacts) refused(ctx context.Context, cfg *runconfig.ScriptRunConfig) *InvalidError {
+	name := a.of(cfg)
+	s, ok := a.Stores[name]
+	if !ok {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	down, ok := errors.AsType[*artifact.UnavailableError](s.Check(ctx))
+	if !ok || !down.Lasting {
+		return nil
+	}
+	return &InvalidError{What: down.Error(), Where: "outputs.store", Hint: down.Hint}
 }
 
 // errNoStore is a store that runs refer to and config.yaml does not have.

@@ -166,6 +166,8 @@ func (c *Controller) checkConfig(ctx context.Context, s Submission) (*target, er
 	}
 	if e := c.artifacts.check(s.Config); e != nil {
 		wrong = append(wrong, e)
+	} else if e := c.artifacts.refused(c.ctx, s.Config); e != nil {
+		wrong = append(wrong, e)
 	}
 	t, err := c.target(s.Config.ComputeTarget)
 	wrong = append(wrong, c.checkInputs(ctx, s.Config, t == nil || t.name == localTarget)...)

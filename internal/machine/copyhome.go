@@ -198,6 +198,17 @@ func (c *copying) file(ctx context.Context, from, name string, mine bool) error 
 	if c.live {
 		file.Size = -1 // it may grow
 	}
+	taker, takes := c.sink.(artifact.Taker)
+	if takes && c.m.local && (quiet || !c.live) {
+		c.putting.Go(func() error {
+			err := taker.Take(ctx, file, from)
+			if c.live && errors.Is(err, artifact.ErrChanged) {
+				return nil
+			}
+			return c.unlessGone(err)
+		})
+		return nil
+	}
 	c.putting.Go(func() error {
 		f, err := c.m.host.Open(ctx, from)
 		if err != nil {

@@ -37,6 +37,9 @@ type Settings struct {
 	BaseImages []environment.BaseImage `yaml:"base_images"`
 	// Local limits what runs may take of this computer.
 	Local Local `yaml:"local"`
+	// Artifacts says where outputs, logs and checkpoints of runs end. Default:
+	// here, in RUNNER_HOME.
+	Artifacts Artifacts `yaml:"artifacts"`
 	// Prune says what machines keep of what can be made or sent again.
 	Prune Prune `yaml:"prune"`
 	// StorageAccounts says how accounts of Azure Storage are reached, by name:
@@ -100,6 +103,10 @@ func Load(home string) (*Settings, error) {
 }
 
 func (s *Settings) problems() []yamlpos.Problem {
+	return append(s.limits(), s.Artifacts.problems()...)
+}
+
+func (s *Settings) limits() []yamlpos.Problem {
 	var all []yamlpos.Problem
 	wrong := func(field, what string) {
 		all = append(all, yamlpos.Problem{Field: field, Message: field + " " + what})
