@@ -252,9 +252,7 @@ func (f *folder) Settle(context.Context) error {
 		return fmt.Errorf("remove what was spooled: %w", err)
 	}
 	for at := filepath.Dir(f.dir); at != filepath.Dir(f.store.spool); at = filepath.Dir(at) {
-		if os.Remove(at) != nil {
-			break // somebody uses it
-		}
+		_ = os.Remove(at) // only if it is empty
 	}
 	return nil
 }
