@@ -1,15 +1,14 @@
 package main
 
 import (
+	"context"
 	"errors"
-	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/runnerml/runner/internal/artifact"
 	"github.com/runnerml/runner/internal/artifact/blobstore"
 	"github.com/runnerml/runner/internal/blob"
-	"github.com/runnerml/runner/internal/compute"
 	"github.com/runnerml/runner/internal/controller"
 	"github.com/runnerml/runner/internal/server"
 	"github.com/runnerml/runner/internal/settings"
@@ -21,11 +20,21 @@ const blobPatience = 20 * time.Second
 
 // openArtifacts makes the stores of the settings ready. None is asked for
 // anything: one that cannot be used says so to whoever uses it.
-func openArtifacts(home server.Home, set settings.Artifacts) (_ controller.Artifacts, closeAll func() error) {
+func openArtifacts(home server.Home, set settings.Artifacts, storage *storageAccounts) (_ controller.Artifacts, closeAll func() error) {
 	a := controller.Artifacts{Default: set.Default, Experiments: set.Experiments, Stores: map[string]artifact.Store{}}
 	var stores []*blobstore.Store
-	for name, s := range set.Stores {
-		open := func() (*blob.Container, error) { return openContainer(s) }
+	for name, address := range set.Stores {
+		open := func(ctx context.Context) (*blob.Container, error) {
+			where, err := blob.ParseLocation(address)
+			if err != nil {
+				return nil, err
+			}
+			right, err := storage.credential(ctx, where.Account)
+			if err != nil {
+				return nil, err
+			}
+			return blob.Open(where, right, blob.Options{Patience: blobPatience})
+		}
 		store := blobstore.New(name, open, filepath.Join(string(home), "spool", name))
 		stores = append(stores, store)
 		a.Stores[name] = store
@@ -36,31 +45,4 @@ func openArtifacts(home server.Home, set settings.Artifacts) (_ controller.Artif
 		}
 		return err
 	}
-}
-
-func openContainer(s settings.ArtifactStore) (*blob.Container, error) {
-	where, err := blob.ParseLocation(s.Path)
-	if err != nil {
-		return nil, err
-	}
-	right, err := openCredential(where.Account, s.Credential)
-	if err != nil {
-		return nil, err
-	}
-	return blob.Open(where, right, blob.Options{Patience: blobPatience})
-}
-
-func openCredential(account, text string) (blob.Credential, error) {
-	if text == "" || text == settings.Identity {
-		return blob.FromIdentity()
-	}
-	reference, err := compute.ParseReference(text)
-	if err != nil {
-		return blob.Credential{}, err
-	}
-	secret, err := reference.Read("", os.LookupEnv)
-	if err != nil {
-		return blob.Credential{}, err
-	}
-	return blob.FromSecret(account, secret)
 }

@@ -42,9 +42,8 @@ func TestEndArtifactStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	config := filepath.Join(c.Home, "config.yaml")
-	write(t, config, "artifacts:\n  default: results\n  stores:\n"+
-		"    results: {path: azblob://"+s.Account+"/results/team, credential: \"file:"+secret+"\"}\n"+
-		"    wrong: {path: azblob://"+s.Account+"/resluts, credential: \"file:"+secret+"\"}\n")
+	write(t, config, "storage_accounts: {"+s.Account+": \"file:"+secret+"\"}\nartifacts:\n  default: results\n  stores:\n"+
+		"    results: azblob://"+s.Account+"/results/team\n    wrong: azblob://"+s.Account+"/resluts\n")
 
 	say(t, c, nil, "submit", "--set", "outputs.store=wrong", "--set", "command=true").
 		want(t, 2, `error: the artifact store wrong cannot be used now: .*resluts.*: outputs.store`)

@@ -62,7 +62,7 @@ func startEngine(ctx context.Context, home server.Home, log *slog.Logger) (_ *en
 	}
 	closers = append(closers, closeMachines)
 
-	artifacts, closeArtifacts := openArtifacts(home, set.Artifacts)
+	artifacts, closeArtifacts := openArtifacts(home, set.Artifacts, storage)
 	closers = append(closers, closeArtifacts)
 
 	m := metrics.New(func() map[run.State]int { return countStates(db, log) })

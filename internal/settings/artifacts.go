@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"github.com/runnerml/runner/internal/blob"
-	"github.com/runnerml/runner/internal/compute"
 	"github.com/runnerml/runner/internal/yamlpos"
 )
 
@@ -18,23 +17,10 @@ type Artifacts struct {
 	Default string `yaml:"default"`
 	// Experiments have stores of their own.
 	Experiments map[string]string `yaml:"experiments"`
-	// Stores by name, beside home.
-	Stores map[string]ArtifactStore `yaml:"stores"`
+	// Stores beside home: places in Azure Blob Storage by name, such as
+	// azblob://ACCOUNT/CONTAINER/PREFIX. StorageAccounts says how they are reached.
+	Stores map[string]string `yaml:"stores"`
 }
-
-// ArtifactStore is one place.
-type ArtifactStore struct {
-	// Path in Azure Blob Storage: azblob://ACCOUNT/CONTAINER/PREFIX, or another
-	// form that people have.
-	Path string `yaml:"path"`
-	// Credential is a reference, env:NAME or file:PATH, to a connection string, a
-	// SAS or the account's key; or identity: whoever the agent is to Azure.
-	// Default identity.
-	Credential string `yaml:"credential"`
-}
-
-// Identity is the credential that needs no secret.
-const Identity = "identity"
 
 var storeName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
 
@@ -63,21 +49,13 @@ func (a Artifacts) problems() []yamlpos.Problem {
 		if name == home || !storeName.MatchString(name) {
 			wrong(field, "lower-case letters, digits and dashes", "%q cannot be an artifact store's name", name)
 		}
-		s := a.Stores[name]
-		where, err := blob.ParseLocation(s.Path)
+		where, err := blob.ParseLocation(a.Stores[name])
 		bad, isBad := errors.AsType[*blob.LocationError](err)
 		switch {
 		case isBad:
-			wrong(yamlpos.Join(field, "path"), bad.Hint, "%s", bad.What)
+			wrong(field, bad.Hint, "%s", bad.What)
 		case where.HasSAS():
-			wrong(yamlpos.Join(field, "path"), "write it to a file that only you can read, and credential: file:PATH", "the path holds a SAS, which is a secret")
-		}
-		if s.Credential == "" || s.Credential == Identity {
-			continue
-		}
-		reference, err := compute.ParseReference(s.Credential)
-		if _, stored := reference.Stored(); err != nil || stored || reference == compute.Given || reference == compute.None {
-			wrong(yamlpos.Join(field, "credential"), "it is never written here itself", "credential is identity, env:NAME or file:PATH")
+			wrong(field, "name the account under storage_accounts, with a reference to the SAS", "the path holds a SAS, which is a secret")
 		}
 	}
 	return all

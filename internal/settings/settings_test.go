@@ -33,15 +33,14 @@ func TestLoad(t *testing.T) {
 			return gpus > 1
 		}},
 		"artifact stores": {file: "artifacts:\n  default: results\n  experiments: {iris: home}\n  stores:\n" +
-			"    results: {path: azblob://acct/runs/team, credential: \"env:CONNECTION\"}\n    other: {path: https://acct.blob.core.windows.net/runs}\n", check: func(s *Settings) bool {
-			return s.Artifacts.Default == "results" && s.Artifacts.Stores["results"].Credential == "env:CONNECTION" && len(s.Artifacts.Stores) == 2
+			"    results: azblob://acct/runs/team\n    other: https://acct.blob.core.windows.net/runs\n", check: func(s *Settings) bool {
+			return s.Artifacts.Default == "results" && s.Artifacts.Stores["results"] == "azblob://acct/runs/team" && len(s.Artifacts.Stores) == 2
 		}},
-		"a store that is not there": {file: "artifacts: {default: resluts, stores: {results: {path: azblob://acct/runs}}}\n", err: "there is no artifact store \"resluts\": "},
+		"a store that is not there": {file: "artifacts: {default: resluts, stores: {results: azblob://acct/runs}}\n", err: "there is no artifact store \"resluts\": "},
 		"an experiment's, misspelt": {file: "artifacts: {experiments: {iris: nowhere}}\n", err: "there is no artifact store \"nowhere\""},
-		"a store called home":       {file: "artifacts: {stores: {home: {path: azblob://acct/runs}}}\n", err: "cannot be an artifact store's name"},
-		"no place":                  {file: "artifacts: {stores: {r: {path: /mnt/runs}}}\n", err: "it has no scheme"},
-		"a SAS in the open":         {file: "artifacts: {stores: {r: {path: \"https://acct.blob.core.windows.net/runs?sv=1&sig=abc\"}}}\n", err: "the path holds a SAS"},
-		"a key in the open":         {file: "artifacts: {stores: {r: {path: azblob://acct/runs, credential: abcdef==}}}\n", err: "credential is identity, env:NAME or file:PATH"},
+		"a store called home":       {file: "artifacts: {stores: {home: azblob://acct/runs}}\n", err: "cannot be an artifact store's name"},
+		"no place":                  {file: "artifacts: {stores: {r: /mnt/runs}}\n", err: "it has no scheme"},
+		"a SAS in the open":         {file: "artifacts: {stores: {r: \"https://acct.blob.core.windows.net/runs?sv=1&sig=abc\"}}\n", err: "the path holds a SAS"},
 		"a misspelt field":          {file: "max_logsize: 2MiB\n", err: "config.yaml:1:1"},
 		"too small":                 {file: "max_log_size: 1\n", err: "at least 1MiB"},
 		"a wrong name":              {file: "base_images: [{name: tpu, reference: x}]\n", err: "must be cpu or gpu"},

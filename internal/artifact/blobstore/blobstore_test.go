@@ -54,7 +54,7 @@ func newService(t *testing.T) *service {
 // open is a store over that service at addr.
 func (s *service) open(t *testing.T, addr, spool string, patience time.Duration) *blobstore.Store {
 	t.Helper()
-	store := blobstore.New("results", func() (*blob.Container, error) {
+	store := blobstore.New("results", func(context.Context) (*blob.Container, error) {
 		where, err := blob.ParseLocation("azblob://" + s.Account + "/results/team a")
 		if err != nil {
 			return nil, err
@@ -80,7 +80,7 @@ func TestSuite(t *testing.T) {
 	artifacttest.Suite(t, artifacttest.Subject{
 		Open:  func(t *testing.T) artifact.Store { return s.open(t, s.line.Address, spool, patience) },
 		Large: 5<<20 + 3,
-		Many:  2000,
+		Many:  500,
 		Stray: func(t *testing.T) []string {
 			stray, err := s.open(t, s.Addr, spool, patience).Runs(context.WithoutCancel(t.Context()))
 			if err != nil {
@@ -190,7 +190,7 @@ func TestTake(t *testing.T) {
 func TestCheck(t *testing.T) {
 	s := newService(t)
 	open := func(where, credential string) *blobstore.Store {
-		store := blobstore.New("results", func() (*blob.Container, error) {
+		store := blobstore.New("results", func(context.Context) (*blob.Container, error) {
 			l, err := blob.ParseLocation(where)
 			if err != nil {
 				return nil, err

@@ -142,7 +142,7 @@ func digestOf(ctx context.Context, name string) ([]byte, error) {
 }
 
 func (f *folder) upload(ctx context.Context, file artifact.File, from string) error {
-	c, err := f.store.blobs()
+	c, err := f.store.blobs(ctx)
 	if err != nil {
 		return err
 	}
@@ -221,7 +221,7 @@ func (f *folder) Link(ctx context.Context, name, target string) error {
 // small stores what stands for something that is no file.
 func (f *folder) small(ctx context.Context, encoded string, file artifact.File, content string) error {
 	defer f.store.alone(f.below + "/" + encoded)()
-	c, err := f.store.blobs()
+	c, err := f.store.blobs(ctx)
 	if err != nil {
 		return err
 	}
@@ -316,7 +316,7 @@ func (f *folder) Remove(ctx context.Context, name string) error {
 		return err
 	}
 	defer f.store.alone(f.full(name))()
-	c, err := f.store.blobs()
+	c, err := f.store.blobs(ctx)
 	if err != nil {
 		return err
 	}

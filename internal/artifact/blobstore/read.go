@@ -30,7 +30,7 @@ func (f *folder) Open(ctx context.Context, name string) (artifact.Readable, erro
 }
 
 func (f *folder) open(ctx context.Context, name string) (*reader, error) {
-	c, err := f.store.blobs()
+	c, err := f.store.blobs(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -20,7 +20,7 @@ import (
 // Store is one container, or what is below a path in it.
 type Store struct {
 	name  string
-	open  func() (*blob.Container, error)
+	open  func(context.Context) (*blob.Container, error)
 	spool string
 
 	mu        sync.Mutex
@@ -39,7 +39,7 @@ var _ artifact.Store = (*Store)(nil)
 // New is the store called name, for messages. open gives the container; it is
 // called when it is needed, and again as long as it fails. spool is a directory
 // of this computer.
-func New(name string, open func() (*blob.Container, error), spool string) *Store {
+func New(name string, open func(context.Context) (*blob.Container, error), spool string) *Store {
 	return &Store{name: name, open: open, spool: spool, busy: map[string]*busyName{}}
 }
 
@@ -53,11 +53,11 @@ func (s *Store) Close() error {
 	return nil
 }
 
-func (s *Store) blobs() (*blob.Container, error) {
+func (s *Store) blobs(ctx context.Context) (*blob.Container, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.container == nil {
-		c, err := s.open()
+		c, err := s.open(ctx)
 		if err != nil {
 			return nil, &artifact.UnavailableError{Store: s.name, Lasting: true, Hint: hintOf(err), Err: err}
 		}
@@ -93,7 +93,7 @@ func (s *Store) Checkpoint(run string) artifact.Folder {
 
 // Check says whether the store can be used: nil, or why not.
 func (s *Store) Check(ctx context.Context) error {
-	c, err := s.blobs()
+	c, err := s.blobs(ctx)
 	if err != nil {
 		return err
 	}
@@ -133,7 +133,7 @@ func (s *Store) Delete(ctx context.Context, run string) error {
 	if err := s.each(ctx, run, func(b blob.Blob) { names = append(names, b.Name) }); err != nil {
 		return err
 	}
-	c, err := s.blobs()
+	c, err := s.blobs(ctx)
 	if err != nil {
 		return err
 	}
@@ -161,7 +161,7 @@ func checkRun(run string) error {
 
 // each calls f for all blobs below a name.
 func (s *Store) each(ctx context.Context, below string, f func(blob.Blob)) error {
-	c, err := s.blobs()
+	c, err := s.blobs(ctx)
 	if err != nil {
 		return err
 	}
@@ -186,6 +186,11 @@ func (s *Store) failure(err error) error {
 		return fmt.Errorf("%w: %w", artifact.ErrChanged, err)
 	case e.Problem == blob.Local:
 		return err
+	case e.Problem == blob.WrongKey, e.Problem == blob.Expired, e.Problem == blob.NoIdentity:
+		s.mu.Lock()
+		s.container = nil // a right that is renewed counts at once
+		s.mu.Unlock()
+		fallthrough
 	default:
 		return &artifact.UnavailableError{Store: s.name, Lasting: !e.Temporary, Hint: e.Hint, Err: err}
 	}
