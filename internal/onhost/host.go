@@ -329,6 +329,7 @@ func (f *smallFile) Close() error               { return nil }
 // Run runs a command to its end. It is never run twice.
 func (h *Host) Run(ctx context.Context, c host.Command) error {
 	r := request{Op: opRun, Argv: raws(c.Argv), Env: raws(c.Env), Dir: []byte(c.Dir)}
+	r.Own = len(c.Argv) > 0 && c.Argv[0] == h.bin
 	return h.ask(ctx, false, r, func(in *listener, out *speaker) error {
 		go send(out, c.Stdin) // nobody waits for it: a reader of the caller may never end
 		_, err := hear(in, c)

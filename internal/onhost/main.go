@@ -40,21 +40,21 @@ func Main(args []string, stdin io.Reader, stdout io.Writer) int {
 		}
 		return 0
 	}
-	verbs := map[string]func(context.Context, []string, *listener, *speaker) error{
-		"keep": mainKeep, "fill": mainFill, "park": mainPark,
-		"fetch": mainFetch, "send": mainSend, "watch": mainWatch, "prune": mainPrune,
-		"bring": mainBring, "look": mainLook,
-	}
-	var verb func(context.Context, []string, *listener, *speaker) error
+	var v verb
 	if len(args) > 0 {
-		verb = verbs[args[0]]
+		v = map[string]verb{
+			"fetch": mainFetch, "send": mainSend, "watch": mainWatch, "prune": mainPrune, "bring": mainBring, "look": mainLook,
+		}[args[0]]
+		if v == nil {
+			v = newTaking().insideVerb(args[0])
+		}
 	}
-	if verb == nil {
+	if v == nil {
 		fmt.Fprint(os.Stderr, usage)
 		return codeUsage
 	}
 	out := &speaker{w: stdout}
-	err := verb(context.Background(), args[1:], newListener(stdin), out)
+	err := v(context.Background(), args[1:], newListener(stdin), out)
 	switch {
 	case err == nil:
 		return 0

@@ -62,13 +62,13 @@ type receiver struct {
 
 // newReceiver opens the store. The context that it gives ends when nobody speaks
 // with us any more.
-func newReceiver(ctx context.Context, store, id string, in *listener, out *speaker) (*receiver, context.Context, error) {
+func (t *taking) newReceiver(ctx context.Context, store, id string, in *listener, out *speaker) (*receiver, context.Context, error) {
 	parsed, err := snapshot.ParseID(id)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", errUsage, err)
 	}
 	r := &receiver{dir: store, id: parsed, out: out}
-	if r.store, err = snapshot.Open(store); err != nil {
+	if r.store, err = t.open(store); err != nil {
 		return nil, nil, err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)

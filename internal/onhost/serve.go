@@ -27,6 +27,8 @@ type request struct {
 	Argv [][]byte    `json:"argv,omitempty"`
 	Env  [][]byte    `json:"env,omitempty"`
 	Dir  []byte      `json:"dir,omitempty"`
+	// Own: Argv is our own program's.
+	Own bool `json:"own,omitempty"`
 }
 
 // What can be asked for.
@@ -91,7 +93,7 @@ func serve(root string, stdin io.Reader, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	here := host.NewHere(root)
+	here, own := host.NewHere(root), newTaking()
 	var asked sync.WaitGroup
 	for {
 		stream, err := session.AcceptStream()
@@ -101,7 +103,7 @@ func serve(root string, stdin io.Reader, stdout io.Writer) error {
 		}
 		asked.Go(func() {
 			defer func() { _ = stream.Close() }()
-			s := &served{here: here, in: newListener(stream), out: &speaker{w: stream}}
+			s := &served{here: here, own: own, in: newListener(stream), out: &speaker{w: stream}}
 			if err := s.answer(ctx); err != nil {
 				_ = s.out.value(markFailed, failureOf(err)) // whoever is gone needs none
 			}
@@ -112,6 +114,7 @@ func serve(root string, stdin io.Reader, stdout io.Writer) error {
 // served is one request.
 type served struct {
 	here *host.Here
+	own  *taking
 	in   *listener
 	out  *speaker
 }
@@ -223,6 +226,11 @@ func (s *served) run(ctx context.Context, r request) error {
 	stdin, feed := io.Pipe()
 	defer func() { _ = stdin.Close() }()
 	go s.feed(ctx, feed, cancel)
+	if r.Own && r.Op == opRun {
+		if known, err := s.own.inside(ctx, texts(r.Argv)[1:], stdin, frameWriter{s.out}); known {
+			return s.exit("", err)
+		}
+	}
 	c := host.Command{Argv: texts(r.Argv), Env: texts(r.Env), Dir: string(r.Dir), Stdin: stdin}
 	if r.Op == opSpawn {
 		answer, err := s.here.Spawn(ctx, c)

@@ -18,7 +18,7 @@ import (
 
 // mainKeep takes what its store lacks of a snapshot, and unpacks it to where
 // many read it and nobody changes it.
-func mainKeep(ctx context.Context, args []string, in *listener, out *speaker) error {
+func (t *taking) mainKeep(ctx context.Context, args []string, in *listener, out *speaker) error {
 	const count = 3
 	if len(args) != count {
 		return fmt.Errorf("%w: a store, a snapshot and a directory are needed", errUsage)
@@ -29,7 +29,7 @@ func mainKeep(ctx context.Context, args []string, in *listener, out *speaker) er
 	}
 	// Whoever wants the same waits, and finds it there.
 	filled, err := datacache.Open(filepath.Dir(dst)).Fill(ctx, filepath.Base(dst), func(ctx context.Context, part string) error {
-		r, ctx, err := newReceiver(ctx, args[0], args[1], in, out)
+		r, ctx, err := t.newReceiver(ctx, args[0], args[1], in, out)
 		if err != nil {
 			return err
 		}
@@ -82,7 +82,7 @@ func placeFlags(name string) (flags *flag.FlagSet, p *workcopy.Place, shelf *str
 
 // mainFill takes what its store lacks of a snapshot, and makes a working
 // directory hold it, out of one on the shelf when there is one that is like it.
-func mainFill(ctx context.Context, args []string, in *listener, out *speaker) error {
+func (t *taking) mainFill(ctx context.Context, args []string, in *listener, out *speaker) error {
 	flags, p, dir := placeFlags("fill")
 	if err := flags.Parse(args); err != nil || flags.NArg() != 2 {
 		return fmt.Errorf("%w: a store and a snapshot are needed", errUsage)
@@ -90,7 +90,7 @@ func mainFill(ctx context.Context, args []string, in *listener, out *speaker) er
 	if err := absolute(flags.Arg(0), p.Dir, p.List, p.Unit, *dir); err != nil {
 		return err
 	}
-	r, ctx, err := newReceiver(ctx, flags.Arg(0), flags.Arg(1), in, out)
+	r, ctx, err := t.newReceiver(ctx, flags.Arg(0), flags.Arg(1), in, out)
 	if err != nil {
 		return err
 	}
@@ -138,7 +138,7 @@ type parked struct {
 }
 
 // mainPark takes a working directory back that nobody uses any more.
-func mainPark(ctx context.Context, args []string, in *listener, out *speaker) error {
+func (t *taking) mainPark(ctx context.Context, args []string, in *listener, out *speaker) error {
 	flags, p, dir := placeFlags("park")
 	if err := flags.Parse(args); err != nil || flags.NArg() != 1 {
 		return fmt.Errorf("%w: a store is needed", errUsage)
@@ -148,7 +148,7 @@ func mainPark(ctx context.Context, args []string, in *listener, out *speaker) er
 	}
 	ctx, cancel := untilCut(ctx, in)
 	defer cancel(nil)
-	store, err := snapshot.Open(flags.Arg(0))
+	store, err := t.open(flags.Arg(0))
 	if err != nil {
 		return err
 	}

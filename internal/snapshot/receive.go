@@ -67,7 +67,13 @@ func (r *Receiving) Import(ctx context.Context, from io.Reader) error {
 	if i.manifest.ID != r.m.ID {
 		return i.failed(ctx, &StreamError{Reason: "it is of another snapshot"})
 	}
-	return i.commit(ctx, needed)
+	if err := i.commit(ctx, needed); err != nil {
+		return err
+	}
+	if file, err := os.Stat(r.s.dirs.manifest(r.m.ID)); err == nil {
+		r.s.recent.keep(r.m, file) // the next one is told as what this one has not
+	}
+	return nil
 }
 
 // Close lets others go on with what is not whole.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -41,27 +42,25 @@ func Main(args []string, stdin io.Reader, stdout io.Writer) int {
 	var err error
 	code := 0
 	switch args[0] {
-	case "status":
-		err = mainStatus(args[1:], stdout)
-	case "stop":
-		err = mainStop(args[1:])
 	case "clean":
 		err = mainClean(args[1:])
 	case "log":
 		err = mainLog(args[1:], stdout)
-	case "offset":
-		err = mainOffset(args[1:], stdout)
 	case "digest":
 		err = mainDigest(stdout)
 	case "--launch-file":
 		code, err = mainContainer(args[1:])
 	default:
-		err = mainKeep(args, stdin, stdout)
+		if Answers(args) {
+			err = Answer(context.Background(), args, stdout)
+		} else {
+			err = mainKeep(args, stdin, stdout)
+		}
 	}
 	switch {
 	case err == nil:
 		return code
-	case errors.Is(err, errUsage):
+	case errors.Is(err, ErrUsage):
 		fmt.Fprintf(os.Stderr, "error: %v\n%s", err, usage)
 		return codeUsage
 	default:
@@ -70,13 +69,35 @@ func Main(args []string, stdin io.Reader, stdout io.Writer) int {
 	}
 }
 
-// errUsage is a wrong command line.
-var errUsage = errors.New("wrong arguments")
+// ErrUsage is a wrong command line.
+var ErrUsage = errors.New("wrong arguments")
+
+// Answers tells the subcommands that Answer carries out.
+func Answers(args []string) bool {
+	return len(args) > 0 && slices.Contains([]string{"status", "stop", "log", "offset"}, args[0])
+}
+
+// Answer carries out a subcommand that asks about supervised processes, or
+// passes a wish on: a process of ours that lives already can do that. A log
+// that is followed goes on until ctx ends.
+func Answer(ctx context.Context, args []string, stdout io.Writer) error {
+	switch args[0] {
+	case "status":
+		return mainStatus(args[1:], stdout)
+	case "stop":
+		return mainStop(args[1:])
+	case "log":
+		return writeLog(ctx, args[1:], stdout)
+	case "offset":
+		return mainOffset(args[1:], stdout)
+	}
+	return ErrUsage
+}
 
 // oneDir takes the only argument that is left.
 func oneDir(args []string) (string, error) {
 	if len(args) != 1 || !filepath.IsAbs(args[0]) {
-		return "", fmt.Errorf("%w: one absolute directory is needed", errUsage)
+		return "", fmt.Errorf("%w: one absolute directory is needed", ErrUsage)
 	}
 	return args[0], nil
 }
@@ -104,7 +125,7 @@ func mainKeep(args []string, stdin io.Reader, stdout io.Writer) error {
 // mainContainer is the supervisor as process 1 of a container.
 func mainContainer(args []string) (int, error) {
 	if len(args) != 2 {
-		return 0, fmt.Errorf("%w: a file and a directory are needed", errUsage)
+		return 0, fmt.Errorf("%w: a file and a directory are needed", ErrUsage)
 	}
 	dir, err := oneDir(args[1:])
 	if err != nil {
@@ -190,7 +211,7 @@ func mainOffset(args []string, stdout io.Writer) error {
 	}
 	t, err := time.Parse(time.RFC3339Nano, *since)
 	if err != nil {
-		return fmt.Errorf("%w: %w", errUsage, err)
+		return fmt.Errorf("%w: %w", ErrUsage, err)
 	}
 	offset, err := OffsetSince(dir, t)
 	if err != nil {
@@ -204,7 +225,7 @@ func parse(flags *flag.FlagSet, args []string) (dir string, err error) {
 	var said strings.Builder
 	flags.SetOutput(&said)
 	if err := flags.Parse(args); err != nil {
-		return "", fmt.Errorf("%w: %w", errUsage, err)
+		return "", fmt.Errorf("%w: %w", ErrUsage, err)
 	}
 	return oneDir(flags.Args())
 }

@@ -16,25 +16,28 @@ const copyBuffer = 256 << 10
 
 // mainLog writes a log to stdout, and ends when nobody reads it any more.
 func mainLog(args []string, stdout io.Writer) error {
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
+	defer stop()
+	if f, ok := stdout.(*os.File); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(ctx)
+		defer cancel()
+		go func() {
+			waitUnread(int(f.Fd()))
+			cancel()
+		}()
+	}
+	return writeLog(ctx, args, stdout)
+}
+
+// writeLog writes a log to stdout until it ends, or ctx does.
+func writeLog(ctx context.Context, args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("log", flag.ContinueOnError)
 	offset := flags.Int64("offset", 0, "")
 	follow := flags.Bool("follow", false, "")
 	dir, err := parse(flags, args)
 	if err != nil {
 		return err
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
-	defer stop()
-	if *follow {
-		if f, ok := stdout.(*os.File); ok {
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithCancel(ctx)
-			defer cancel()
-			go func() {
-				waitUnread(int(f.Fd()))
-				cancel()
-			}()
-		}
 	}
 	r, err := OpenLog(ctx, dir, *offset, *follow)
 	if err != nil {
