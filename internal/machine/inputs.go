@@ -34,6 +34,9 @@ type placedInput struct {
 // be mounted is used where it lies: a container sees it read-only, a process
 // is trusted with it as the user's own programs are.
 func (m *Machine) placeInputs(ctx context.Context, a backends.Attempt, at place, r *record, progress backends.Progress) ([]placedInput, error) {
+	if len(a.Config.Inputs) == 0 {
+		return nil, nil
+	}
 	if err := m.host.RemoveAll(ctx, at.inputs()); err != nil {
 		return nil, err
 	}

@@ -23,8 +23,8 @@ func (m *Machine) Logs(ctx context.Context, ref backends.Ref, src backends.Sourc
 		return nil, fmt.Errorf("logs of %s, node %d: %w", mark(ref), src.Node, errOneNode)
 	}
 	sup := m.layout.attempt(ref).sup()
-	if src.Follow {
-		// To follow is to watch the directory, which Start makes.
+	if src.Follow && ref.Handle == "" {
+		// To follow is to watch the directory, which the start makes.
 		if _, err := m.host.Stat(ctx, sup); errors.Is(err, fs.ErrNotExist) {
 			return io.NopCloser(bytes.NewReader(nil)), nil
 		}

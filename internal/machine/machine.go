@@ -56,15 +56,6 @@ type Config struct {
 	Probe func(ctx context.Context) (*inventory.Inventory, error)
 }
 
-// copies makes working directories on the host, and takes them back.
-type copies interface {
-	// Fill makes a directory hold a snapshot of the store here.
-	Fill(ctx context.Context, id snapshot.ID, at workcopy.Place, progress func(snapshot.Progress)) error
-	// Park keeps a directory that nobody uses any more, or says that it does
-	// not.
-	Park(ctx context.Context, at workcopy.Place) (bool, error)
-}
-
 // Machine carries attempts out on one host. Close it.
 type Machine struct {
 	config Config
@@ -75,6 +66,7 @@ type Machine struct {
 	// served is the host asked through a process of ours there; nil here.
 	served       *onhost.Host
 	copies       copies
+	directories  directories
 	bin          string
 	keeper       *supervise.Keeper
 	environments *provision.Provisioner
@@ -84,6 +76,7 @@ type Machine struct {
 	probe        probe
 
 	attempts attemptLocks
+	ready    readyRecords
 	watching watchers
 }
 
@@ -122,11 +115,12 @@ func New(ctx context.Context, c Config) (*Machine, error) {
 		layout: layout(c.Host.Root()),
 	}
 	if _, m.local = c.Host.(host.Local); m.local {
-		m.copies = workcopy.Open(path.Join(string(m.layout), workcopy.Dir), c.Store, platform.BootID)
+		m.copies = copiesHere{workcopy.Open(path.Join(string(m.layout), workcopy.Dir), c.Store, platform.BootID)}
+		m.directories = directoriesHere{}
 		m.pruneBins(ctx)
 	} else {
 		m.remote = newRemote(c, direct, bin, m.layout)
-		m.copies = m.remote.unpacker
+		m.copies, m.directories = m.remote.unpacker, served
 	}
 	m.engines = engines{host: c.Host, options: c.Engine}
 	switch {

@@ -8,15 +8,14 @@ import (
 	"maps"
 	"path"
 	"slices"
-	"strings"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/runnerml/runner/backends"
+	"github.com/runnerml/runner/internal/attemptdir"
 	"github.com/runnerml/runner/internal/run"
 	"github.com/runnerml/runner/internal/snapshot"
 	"github.com/runnerml/runner/internal/supervise"
-	"github.com/runnerml/runner/internal/yamlpos"
 	"github.com/runnerml/runner/runconfig"
 )
 
@@ -33,18 +32,10 @@ func (m *Machine) Prepare(ctx context.Context, a backends.Attempt, progress back
 
 func (m *Machine) prepare(ctx context.Context, a backends.Attempt, progress backends.Progress) error {
 	at := m.layout.attempt(a.Ref())
-	status, err := m.status(ctx, at)
-	if err != nil || status.Phase != supervise.Absent {
-		return err // started already: what it works in stays as it is
-	}
+	m.ready.take(a.Ref())
 	boot, err := m.bootID(ctx)
 	if err != nil {
 		return err
-	}
-	for _, dir := range []string{string(at), m.layout.checkpoint(a.Run)} {
-		if err := m.host.MkdirAll(ctx, dir, private); err != nil {
-			return err
-		}
 	}
 	r := &record{
 		Run: a.Run, Number: a.Number, Form: m.config.formOf(a.Environment), Snapshot: a.Snapshot, BootID: boot,
@@ -53,12 +44,11 @@ func (m *Machine) prepare(ctx context.Context, a backends.Attempt, progress back
 	if a.Environment != nil {
 		r.Environment = a.Environment.Digest
 	}
-	before, err := m.readRecord(ctx, at)
-	if err != nil {
-		return err
+	found, before, err := m.openAttempt(ctx, at, r, false)
+	if err != nil || found.Status.Phase != supervise.Absent {
+		return err // started already: what it works in stays as it is
 	}
-	if before != nil && before.Prepared && before.Form == r.Form && before.Environment == r.Environment &&
-		before.Snapshot == r.Snapshot && before.BootID == r.BootID {
+	if before != nil && before.isFor(r) {
 		// What it works in stays as it is: somebody may just be starting it.
 		// Only the environment may have been removed since.
 		if before.Bin != m.bin { // it is we who will start it
@@ -69,8 +59,11 @@ func (m *Machine) prepare(ctx context.Context, a backends.Attempt, progress back
 		}
 		return m.ensure(ctx, a, at, before, progress)
 	}
-	if err := m.writeRecord(ctx, at, r); err != nil {
-		return err
+	if !found.Written {
+		found, _, err = m.openAttempt(ctx, at, r, true)
+		if err != nil || found.Status.Phase != supervise.Absent {
+			return err
+		}
 	}
 	both, bothCtx := errgroup.WithContext(ctx)
 	both.Go(func() error { return m.unpack(bothCtx, a, at, r, progress) })
@@ -82,7 +75,11 @@ func (m *Machine) prepare(ctx context.Context, a backends.Attempt, progress back
 		return err
 	}
 	r.Prepared = true
-	return m.writeRecord(ctx, at, r)
+	if err := m.writeRecord(ctx, at, r); err != nil {
+		return err
+	}
+	m.ready.keep(a.Ref(), r)
+	return nil
 }
 
 // unpack makes work/: under another name first, so that what a kill cut is
@@ -92,60 +89,53 @@ func (m *Machine) unpack(ctx context.Context, a backends.Attempt, at place, r *r
 	if err != nil {
 		return err
 	}
-	if err := m.removeWork(ctx, at); err != nil {
-		return err
-	}
 	report := func(p snapshot.Progress) {
 		progress.Report(backends.Step{
 			Name: "source", Detail: fmt.Sprintf("%d of %d files", p.Files, p.TotalFiles), Done: p.Bytes, Total: p.TotalBytes, Unit: "B",
 		})
 	}
-	if err := m.copies.Fill(ctx, id, at.working(at.half()), report); err != nil {
+	wanted := attemptdir.Finishing{Work: at.work(), Script: a.Config.Script, Make: []string{"outputs", "logs"}}
+	for _, name := range slices.Sorted(maps.Keys(a.Config.Outputs.Named)) {
+		wanted.Make = append(wanted.Make, runconfig.OutputDirectory(name))
+	}
+	if !a.Config.IsPython() {
+		wanted.Head = runconfig.MaxFirstLine // it says what runs it
+	}
+	found, err := m.copies.Fill(ctx, id, at.working(at.half()), wanted, report)
+	if err != nil {
 		if corrupt, ok := errors.AsType[*snapshot.CorruptError](err); ok {
 			return &backends.Failure{Outcome: run.OutcomeInternalError, Err: err, Hint: corrupt.Hint()}
 		}
 		return err
 	}
-	if err := m.checkScript(ctx, a, at.half()); err != nil {
+	if err := sourceFailure(a.Config.Script, &found); err != nil {
 		return err
 	}
-	if r.FirstLine, err = m.firstLine(ctx, a.Config, at.half()); err != nil {
-		return err
+	if wanted.Script != "" && wanted.Head > 0 {
+		r.FirstLine, err = firstLine(a.Config, found.Head, found.Mode)
 	}
-	made := []string{"outputs", "logs"}
-	for _, name := range slices.Sorted(maps.Keys(a.Config.Outputs.Named)) {
-		made = append(made, runconfig.OutputDirectory(name))
-	}
-	for _, name := range made {
-		dir := path.Join(at.half(), name)
-		if info, err := m.host.Lstat(ctx, dir); err == nil && !info.IsDir() {
-			return &backends.Failure{
-				Outcome: run.OutcomeEnvironmentFailed, Err: fmt.Errorf("the source directory has a file named %s, where the script's %s directory must be", name, name),
-				Hint: "give it another name, or exclude it in .runnerignore",
-			}
-		}
-		if err := m.host.MkdirAll(ctx, dir, private); err != nil {
-			return err
-		}
-	}
-	return m.host.Rename(ctx, at.half(), at.work())
+	return err
 }
 
-// removeWork removes what was begun of work/. There is mostly nothing, which one
-// look at the attempt's directory tells.
-func (m *Machine) removeWork(ctx context.Context, at place) error {
-	there, err := m.names(ctx, string(at))
-	if err != nil {
-		return err
+// sourceFailure says what is wrong with a source that cannot be run.
+func sourceFailure(script string, found *attemptdir.Finished) error {
+	f := &backends.Failure{Outcome: run.OutcomeEnvironmentFailed, Hint: "is it excluded by .runnerignore, .amlignore or .gitignore?"}
+	switch {
+	case found.Ok():
+		return nil
+	case found.InTheWay != "":
+		f.Err = fmt.Errorf("the source directory has a file named %[1]s, where the script's %[1]s directory must be", found.InTheWay)
+		f.Hint = "give it another name, or exclude it in .runnerignore"
+		return f
+	case found.IsDir:
+		f.Err = fmt.Errorf("the script %s is a directory", script)
+	default:
+		f.Err = fmt.Errorf("the script %s is not in the snapshot of the source directory", script)
 	}
-	for _, name := range at.workNames() {
-		if there[name] {
-			if err := m.host.RemoveAll(ctx, name); err != nil {
-				return err
-			}
-		}
+	if found.Near != "" {
+		f.Hint = fmt.Sprintf("did you mean %q?", found.Near)
 	}
-	return nil
+	return f
 }
 
 // names are the whole names of all that is in a directory; none when it is not
@@ -163,79 +153,6 @@ func (m *Machine) names(ctx context.Context, dir string) (map[string]bool, error
 		names[path.Join(dir, e.Name())] = true
 	}
 	return names, nil
-}
-
-// checkScript says before anything runs that the script is not there.
-func (m *Machine) checkScript(ctx context.Context, a backends.Attempt, work string) error {
-	script := a.Config.Script
-	if script == "" {
-		return nil
-	}
-	info, err := m.host.Stat(ctx, path.Join(work, script))
-	switch {
-	case err == nil && info.IsDir():
-		err = fmt.Errorf("the script %s is a directory", script)
-	case err == nil:
-		return nil
-	case errors.Is(err, fs.ErrNotExist):
-		err = fmt.Errorf("the script %s is not in the snapshot of the source directory", script)
-	default:
-		return err
-	}
-	f := &backends.Failure{Outcome: run.OutcomeEnvironmentFailed, Err: err, Hint: "is it excluded by .runnerignore, .amlignore or .gitignore?"}
-	near, walkErr := m.nearest(ctx, work, script)
-	if walkErr != nil {
-		return walkErr
-	}
-	if near != "" {
-		f.Hint = fmt.Sprintf("did you mean %q?", near)
-	}
-	return f
-}
-
-// manyFiles is how many names are looked at for one that is near.
-const manyFiles = 5000
-
-// nearest finds the file that was most likely meant by script.
-func (m *Machine) nearest(ctx context.Context, work, script string) (string, error) {
-	var names []string
-	var walk func(dir string) error
-	walk = func(dir string) error {
-		entries, err := m.host.ReadDir(ctx, path.Join(work, dir))
-		if err != nil {
-			return err
-		}
-		for _, e := range entries {
-			name := path.Join(dir, e.Name())
-			if len(names) > manyFiles {
-				return nil
-			}
-			if !e.IsDir() {
-				names = append(names, name)
-			} else if err := walk(name); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	if err := walk(""); err != nil {
-		return "", err
-	}
-	// The same name elsewhere is nearer than another name here.
-	if i := slices.IndexFunc(names, func(n string) bool { return strings.EqualFold(path.Base(n), path.Base(script)) }); i >= 0 {
-		return names[i], nil
-	}
-	if near := yamlpos.Nearest(script, names); near != "" {
-		return near, nil
-	}
-	bases := make([]string, len(names))
-	for i, n := range names {
-		bases[i] = path.Base(n)
-	}
-	if i := slices.Index(bases, yamlpos.Nearest(path.Base(script), bases)); i >= 0 {
-		return names[i], nil
-	}
-	return "", nil
 }
 
 // ensure makes the environment and writes down how it is used.

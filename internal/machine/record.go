@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path"
 	"strconv"
 	"time"
@@ -71,6 +70,11 @@ type record struct {
 	FirstLine []string `json:"first_line,omitempty"`
 }
 
+// isFor says whether an attempt was prepared as another record wants it.
+func (r *record) isFor(wanted *record) bool {
+	return r.Prepared && r.Form == wanted.Form && r.Environment == wanted.Environment && r.Snapshot == wanted.Snapshot && r.BootID == wanted.BootID
+}
+
 func (m *Machine) readRecord(ctx context.Context, at place) (*record, error) {
 	f, err := m.host.Open(ctx, at.record())
 	if errors.Is(err, fs.ErrNotExist) {
@@ -84,30 +88,17 @@ func (m *Machine) readRecord(ctx context.Context, at place) (*record, error) {
 	if err != nil {
 		return nil, err
 	}
-	var r record
-	if json.Unmarshal(data, &r) != nil {
-		// Cut by a power failure: it is still a mark of something to release.
-		return &record{}, nil
-	}
-	return &r, nil
+	return recordOf(data), nil
 }
 
-func (m *Machine) writeRecord(ctx context.Context, at place, r *record) error {
-	data, err := json.Marshal(r)
-	if err != nil {
-		return err
+// recordOf what its file says. One that was cut by a power failure is still a
+// mark of something to release.
+func recordOf(data []byte) *record {
+	var r record
+	if json.Unmarshal(data, &r) != nil {
+		return &record{}
 	}
-	const readable = 0o600
-	if !m.local {
-		return m.host.WriteFile(ctx, at.record(), data, readable)
-	}
-	// Not flushed to the disk, which would cost more than all the rest of a
-	// preparation: a computer that lost it has lost the attempt with it.
-	half := at.record() + ".half"
-	if err := os.WriteFile(half, data, readable); err != nil {
-		return err
-	}
-	return os.Rename(half, at.record())
+	return &r
 }
 
 // Marks lists the attempts that are on the machine.

@@ -25,6 +25,7 @@ func (m *Machine) Release(ctx context.Context, ref backends.Ref) error {
 
 func (m *Machine) release(ctx context.Context, ref backends.Ref) error {
 	at := m.layout.attempt(ref)
+	m.ready.take(ref)
 	r, err := m.readRecord(ctx, at)
 	if err != nil {
 		return err

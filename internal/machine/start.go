@@ -31,9 +31,12 @@ func (m *Machine) Start(ctx context.Context, a backends.Attempt) (backends.Handl
 
 func (m *Machine) start(ctx context.Context, a backends.Attempt) (backends.Handle, error) {
 	at := m.layout.attempt(a.Ref())
-	r, err := m.readRecord(ctx, at)
-	if err != nil {
-		return "", err
+	r := m.ready.take(a.Ref())
+	if r == nil {
+		var err error
+		if r, err = m.readRecord(ctx, at); err != nil {
+			return "", err
+		}
 	}
 	if r == nil || !r.Prepared {
 		return "", errNotPrepared

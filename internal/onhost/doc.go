@@ -2,6 +2,10 @@
 // computer, where file by file over a network would be slow: "runner onhost
 // VERB", beside "runner supervise". supervise.Install put it there.
 //
+// A Host asks one such process, "serve", all that is asked of a host, and what
+// takes several steps there in one question: the opening of an attempt's
+// directory, and every verb that is not long.
+//
 // A Client starts a verb in one command and talks with it over its standard
 // input and output, in frames. Fill sends a snapshot as what the machine lacks of
 // it, and makes a working directory of it there; Fetch brings files home, each

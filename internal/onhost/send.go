@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 
+	"github.com/runnerml/runner/internal/attemptdir"
 	"github.com/runnerml/runner/internal/snapshot"
 	"github.com/runnerml/runner/internal/workcopy"
 )
@@ -20,10 +22,14 @@ type Unpacker struct {
 }
 
 // Fill sends what the machine lacks of a snapshot and makes a working directory
-// hold it, in place of what a filling that was cut off left there.
-func (u *Unpacker) Fill(ctx context.Context, id snapshot.ID, p workcopy.Place, progress func(snapshot.Progress)) error {
-	args := append([]string{"fill"}, u.place(p)...)
-	return u.send(ctx, "send the source", append(args, u.Dir, string(id)), id, progress)
+// that holds it, in place of what a filling that was cut off left there.
+func (u *Unpacker) Fill(ctx context.Context, id snapshot.ID, p workcopy.Place, f attemptdir.Finishing, progress func(snapshot.Progress)) (found attemptdir.Finished, err error) {
+	args := append([]string{"fill", "--work", f.Work, "--script", f.Script, "--head", strconv.Itoa(f.Head)}, u.place(p)...)
+	for _, name := range f.Make {
+		args = append(args, "--make", name)
+	}
+	err = u.send(ctx, "send the source", append(args, u.Dir, string(id)), id, progress, &found)
+	return found, err
 }
 
 // Park takes a working directory of the machine back that nobody uses any more,
@@ -46,14 +52,14 @@ func (u *Unpacker) place(p workcopy.Place) []string {
 // Keep unpacks a snapshot to a directory that many read and nobody changes: it
 // is made once.
 func (u *Unpacker) Keep(ctx context.Context, id snapshot.ID, dst string, progress func(snapshot.Progress)) error {
-	return u.send(ctx, "send", []string{"keep", u.Dir, string(id), dst}, id, progress)
+	return u.send(ctx, "send", []string{"keep", u.Dir, string(id), dst}, id, progress, nil)
 }
 
-func (u *Unpacker) send(ctx context.Context, what string, args []string, id snapshot.ID, progress func(snapshot.Progress)) error {
+func (u *Unpacker) send(ctx context.Context, what string, args []string, id snapshot.ID, progress func(snapshot.Progress), found *attemptdir.Finished) error {
 	return u.Client.again(ctx, what, func() error {
 		return u.Client.talk(ctx, args, func(in *listener, out *speaker) error {
 			s := &sender{store: u.Store, id: id, in: in, out: out}
-			return s.serve(ctx, progress)
+			return s.serve(ctx, progress, found)
 		})
 	})
 }
@@ -67,13 +73,14 @@ type sender struct {
 	m     *snapshot.Manifest // once it was needed
 }
 
-func (s *sender) serve(ctx context.Context, progress func(snapshot.Progress)) error {
-	var found hello
-	if err := s.in.value(markHello, &found); err != nil {
+// serve goes on until all is done; found may be nil.
+func (s *sender) serve(ctx context.Context, progress func(snapshot.Progress), found *attemptdir.Finished) error {
+	var first hello
+	if err := s.in.value(markHello, &first); err != nil {
 		return err
 	}
-	if !found.Have && !found.There {
-		if err := s.sendManifest(ctx, found.Bases); err != nil {
+	if !first.Have && !first.There {
+		if err := s.sendManifest(ctx, first.Bases); err != nil {
 			return err
 		}
 	}
@@ -82,6 +89,8 @@ func (s *sender) serve(ctx context.Context, progress func(snapshot.Progress)) er
 		switch {
 		case err != nil:
 			return err
+		case mark == markDone && found != nil:
+			return json.Unmarshal(payload, found)
 		case mark == markDone:
 			return nil
 		case mark == markFailed:

@@ -2,6 +2,7 @@ package onhost
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -27,6 +28,8 @@ type request struct {
 	Argv [][]byte    `json:"argv,omitempty"`
 	Env  [][]byte    `json:"env,omitempty"`
 	Dir  []byte      `json:"dir,omitempty"`
+	// Said is more, in the words of the operation.
+	Said json.RawMessage `json:"said,omitempty"`
 	// Own: Argv is our own program's.
 	Own bool `json:"own,omitempty"`
 }
@@ -47,6 +50,9 @@ const (
 	opDigest   = "digest"
 	opProbe    = "probe"
 	opAlive    = "alive"
+
+	opOpenAttempt = "open_attempt"
+	opWriteRecord = "write_record"
 )
 
 const (
@@ -162,6 +168,8 @@ func (s *served) answer(ctx context.Context) error {
 		answer, err = inventory.Probe(ctx, s.here)
 	case opRun, opSpawn:
 		return s.run(ctx, r)
+	case opOpenAttempt, opWriteRecord:
+		answer, err = s.attempt(ctx, &r)
 	case opAlive:
 		return hearHere(s.in)
 	default:

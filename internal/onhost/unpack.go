@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/runnerml/runner/internal/attemptdir"
 	"github.com/runnerml/runner/internal/datacache"
 	"github.com/runnerml/runner/internal/flock"
 	"github.com/runnerml/runner/internal/host"
@@ -84,10 +85,18 @@ func placeFlags(name string) (flags *flag.FlagSet, p *workcopy.Place, shelf *str
 // directory hold it, out of one on the shelf when there is one that is like it.
 func (t *taking) mainFill(ctx context.Context, args []string, in *listener, out *speaker) error {
 	flags, p, dir := placeFlags("fill")
+	var f attemptdir.Finishing
+	flags.StringVar(&f.Work, "work", "", "")
+	flags.StringVar(&f.Script, "script", "", "")
+	flags.IntVar(&f.Head, "head", 0, "")
+	flags.Func("make", "", func(name string) error {
+		f.Make = append(f.Make, name)
+		return nil
+	})
 	if err := flags.Parse(args); err != nil || flags.NArg() != 2 {
 		return fmt.Errorf("%w: a store and a snapshot are needed", errUsage)
 	}
-	if err := absolute(flags.Arg(0), p.Dir, p.List, p.Unit, *dir); err != nil {
+	if err := absolute(flags.Arg(0), p.Dir, p.List, p.Unit, *dir, f.Work); err != nil {
 		return err
 	}
 	r, ctx, err := t.newReceiver(ctx, flags.Arg(0), flags.Arg(1), in, out)
@@ -117,6 +126,11 @@ func (t *taking) mainFill(ctx context.Context, args []string, in *listener, out 
 		return err
 	}
 	defer lock.Release()
+	if found, there, err := attemptdir.Before(f); err != nil {
+		return err
+	} else if there {
+		return out.value(markDone, found)
+	}
 	for _, name := range []string{p.Dir, p.List, p.Unit} {
 		if err := removeAll(ctx, name); err != nil {
 			return err
@@ -129,7 +143,11 @@ func (t *taking) mainFill(ctx context.Context, args []string, in *listener, out 
 	if err != nil {
 		return err
 	}
-	return out.frame(markDone, nil)
+	found, err := attemptdir.Finish(p.Dir, f)
+	if err != nil {
+		return err
+	}
+	return out.value(markDone, found)
 }
 
 // parked says whether a working directory was kept.

@@ -7,12 +7,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/runnerml/runner/internal/host"
 )
+
+// private is the mode of a supervised directory.
+const private fs.FileMode = 0o700
 
 // Keeper starts supervised processes on one host and looks after them. All
 // methods are safe for concurrent use.
@@ -42,8 +46,10 @@ func (k *Keeper) Start(ctx context.Context, dir string, l Launch) (Status, error
 	if err != nil {
 		return Status{}, fmt.Errorf("start %s: %w", l.Mark, err)
 	}
-	if err := k.host.MkdirAll(ctx, dir, 0o700); err != nil {
-		return Status{}, fmt.Errorf("start %s: %w", l.Mark, err)
+	if k.local { // the supervisor makes it, too, but cannot say as well why not
+		if err := k.host.MkdirAll(ctx, dir, private); err != nil {
+			return Status{}, fmt.Errorf("start %s: %w", l.Mark, err)
+		}
 	}
 	answer, err := k.host.Spawn(ctx, host.Command{Argv: []string{k.bin, "supervise", dir}, Stdin: bytes.NewReader(data)})
 	if err != nil {

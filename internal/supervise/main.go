@@ -112,6 +112,9 @@ func mainKeep(args []string, stdin io.Reader, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if err := os.MkdirAll(dir, private); err != nil {
+		return err
+	}
 	answer := func(s Status) {
 		if err := json.NewEncoder(stdout).Encode(s); err != nil {
 			fmt.Fprintln(os.Stderr, "error: nobody hears our answer:", err) // the process goes on
