@@ -39,8 +39,8 @@ type Finished struct {
 	Mode fs.FileMode `json:"mode,omitempty"`
 }
 
-// Ok says that the working directory is there.
-func (f *Finished) Ok() bool { return !f.NoScript && !f.IsDir && f.InTheWay == "" }
+// OK says that the working directory is there.
+func (f *Finished) OK() bool { return !f.NoScript && !f.IsDir && f.InTheWay == "" }
 
 // Before looks whether the working directory is there already: then an earlier
 // Finish made it, since an Open, whose answer was lost.
@@ -60,7 +60,7 @@ func Before(f Finishing) (found Finished, there bool, err error) {
 // Finish makes half, which holds a source, the working directory.
 func Finish(half string, f Finishing) (found Finished, err error) {
 	if f.Script != "" {
-		if err := found.script(half, f); err != nil || !found.Ok() {
+		if err := found.script(half, f); err != nil || !found.OK() {
 			return found, err
 		}
 	}

@@ -121,7 +121,7 @@ func (m *Machine) unpack(ctx context.Context, a backends.Attempt, at place, r *r
 func sourceFailure(script string, found *attemptdir.Finished) error {
 	f := &backends.Failure{Outcome: run.OutcomeEnvironmentFailed, Hint: "is it excluded by .runnerignore, .amlignore or .gitignore?"}
 	switch {
-	case found.Ok():
+	case found.OK():
 		return nil
 	case found.InTheWay != "":
 		f.Err = fmt.Errorf("the source directory has a file named %[1]s, where the script's %[1]s directory must be", found.InTheWay)
