@@ -75,7 +75,7 @@ func TestFinish(t *testing.T) {
 			for _, name := range append(c.files, "data.csv") {
 				write(t, filepath.Join(half, name), "text")
 			}
-			f := attemptdir.Finishing{Work: work, Script: c.script, Head: 16}
+			f := attemptdir.Finishing{Work: work, Script: c.script, Head: 16, Make: []string{"outputs", "logs"}}
 			found, err := attemptdir.Finish(half, f)
 			if err != nil {
 				t.Fatal(err)
