@@ -3,13 +3,19 @@ package main
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/runnerml/runner/internal/testenv"
 )
@@ -20,6 +26,8 @@ type sshBox struct {
 	cli *testenv.CLI
 	// flags of attaching it.
 	flags []string
+	// before is what its user had before we came.
+	before []string
 }
 
 // newSSHBox starts a machine. The program's user has an ssh configuration for
@@ -27,6 +35,7 @@ type sshBox struct {
 func newSSHBox(t *testing.T, kind testenv.SSHKind) *sshBox {
 	t.Helper()
 	b := &sshBox{SSHBox: kind.Open(t)}
+	b.before = b.elsewhere(t)
 	home := t.TempDir()
 	config, err := os.ReadFile(b.Config)
 	if err != nil {
@@ -64,6 +73,70 @@ func (b *sshBox) detach(t *testing.T) {
 	if left, err := os.ReadDir(filepath.Join(b.Account.Home, ".runner")); err == nil {
 		t.Error("left on the machine:", left)
 	}
+	if d := cmp.Diff(b.before, b.elsewhere(t)); d != "" {
+		t.Error("what its user has elsewhere has changed:", d)
+	}
+	deadline := time.Now().Add(30 * time.Second)
+	for left := b.processes(t); len(left) > 0; left = b.processes(t) {
+		if time.Now().After(deadline) {
+			t.Fatal("processes of ours are left:", left)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// elsewhere are the files that are its user's, but for those in ~/.runner, and
+// what fish keeps for itself.
+func (b *sshBox) elsewhere(t *testing.T) []string {
+	t.Helper()
+	var found []string
+	for _, dir := range []string{b.Account.Home, os.TempDir(), "/var/tmp", "/dev/shm"} {
+		if err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+			if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			info, err := entry.Info()
+			if err != nil {
+				return nil //nolint:nilerr // gone meanwhile
+			}
+			own := info.Sys().(*syscall.Stat_t).Uid == uint32(b.Account.UID)
+			switch {
+			case dir != b.Account.Home && path == filepath.Dir(b.Account.Home), path == filepath.Join(b.Account.Home, ".runner"), entry.Name() == "fish":
+				return fs.SkipDir
+			case own && path != b.Account.Home && !entry.IsDir():
+				found = append(found, path)
+			case !own && entry.IsDir() && path != dir:
+				return fs.SkipDir
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return found
+}
+
+// processes are command lines of ours, as the machine's user.
+func (b *sshBox) processes(t *testing.T) []string {
+	t.Helper()
+	dirs, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []string
+	for _, dir := range dirs {
+		info, err := os.Stat(dir)
+		if err != nil || info.Sys().(*syscall.Stat_t).Uid != uint32(b.Account.UID) {
+			continue
+		}
+		if line, _ := os.ReadFile(filepath.Join(dir, "cmdline")); strings.Contains(string(line), "/.runner/") {
+			found = append(found, strings.ReplaceAll(string(line), "\x00", " "))
+		}
+	}
+	return found
 }
 
 // Attached, used by an agent that came again without anybody to ask, and given
