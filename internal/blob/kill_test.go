@@ -97,11 +97,10 @@ func (job transferJob) carry(t *testing.T, proxy *testenv.FaultProxy, kills int,
 		t.Fatal(err)
 	}
 	for round := 0; ; round++ {
-		cmd := exec.Command(os.Args[0])
+		cmd := exec.CommandContext(t.Context(), os.Args[0])
 		cmd.Env = append(os.Environ(), transferEnv+"="+string(raw))
 		var stderr bytes.Buffer
 		cmd.Stderr = &stderr
-		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 		var timer *time.Timer
 		last, wait := 1+r.IntN(requests), time.Duration(r.Int64N(int64(30*time.Millisecond)))
 		proxy.Set(func(n int, _ *http.Request) testenv.Fault {

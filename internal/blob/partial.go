@@ -147,7 +147,7 @@ func (p *partial) room(size int64) error {
 	if size == 0 {
 		return nil
 	}
-	return fileError(reserve(p.data, size), p.to)
+	return fileError(Reserve(p.data, size), p.to)
 }
 
 // resume reads the journal, and begins it anew if it is of something else.

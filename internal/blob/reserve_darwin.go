@@ -2,5 +2,5 @@ package blob
 
 import "os"
 
-// reserve does nothing: a full disk is known when the content comes.
-func reserve(*os.File, int64) error { return nil }
+// Reserve does nothing: a full disk is known when the content comes.
+func Reserve(*os.File, int64) error { return nil }

@@ -12,6 +12,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/runnerml/runner/internal/blob"
 )
 
 // A file on its way is FILE.part, with a journal FILE.part.ranges: one line of
@@ -67,11 +69,7 @@ func (p *partial) room() error {
 	if err := p.data.Truncate(p.size); err != nil || p.size == 0 {
 		return localError(err, p.data.Name())
 	}
-	err := unix.Fallocate(int(p.data.Fd()), 0, 0, p.size)
-	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EINTR) {
-		return nil
-	}
-	if err != nil {
+	if err := blob.Reserve(p.data, p.size); err != nil {
 		return errors.Join(localError(err, p.data.Name()), p.remove())
 	}
 	return nil
