@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"syscall"
@@ -34,7 +35,11 @@ func (h *Here) Run(ctx context.Context, c Command) error {
 	if err != nil {
 		return err
 	}
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = c.Stdin, c.Stdout, c.Stderr
+	cmd.Stdout, cmd.Stderr = c.Stdout, c.Stderr
+	feed, err := feeding(cmd, c.Stdin)
+	if err != nil {
+		return err
+	}
 	var said Tail
 	if c.Stderr == nil {
 		cmd.Stderr = &said
@@ -47,6 +52,7 @@ func (h *Here) Run(ctx context.Context, c Command) error {
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", c.Argv[0], err)
 	}
+	fed := feed()
 
 	ended := make(chan struct{})
 	guarded := make(chan struct{})
@@ -57,6 +63,13 @@ func (h *Here) Run(ctx context.Context, c Command) error {
 	err = cmd.Wait()
 	close(ended)
 	<-guarded
+	select {
+	case feedErr := <-fed:
+		if err == nil {
+			err = feedErr // what it read was not all
+		}
+	default: // it did not read to the end
+	}
 	if ctx.Err() != nil && err != nil {
 		return fmt.Errorf("%s was cut off: %w", c.Argv[0], context.Cause(ctx))
 	}
@@ -69,6 +82,34 @@ func (h *Here) Run(ctx context.Context, c Command) error {
 	default:
 		return fmt.Errorf("run %s: %w", c.Argv[0], err)
 	}
+}
+
+// feeding gives a command its standard input from a reader that may never end:
+// the command's end is not kept waiting for it. feed begins, once the command
+// has; what it gives tells how the reader ended.
+func feeding(cmd *exec.Cmd, from io.Reader) (feed func() <-chan error, err error) {
+	if f, ok := from.(*os.File); ok || from == nil {
+		if ok {
+			cmd.Stdin = f
+		}
+		return func() <-chan error { return nil }, nil
+	}
+	to, err := cmd.StdinPipe() // Wait closes it
+	if err != nil {
+		return nil, fmt.Errorf("standard input of %s: %w", cmd.Path, err)
+	}
+	return func() <-chan error {
+		fed := make(chan error, 1)
+		go func() {
+			_, err := io.Copy(to, from)
+			if errors.Is(err, syscall.EPIPE) || errors.Is(err, os.ErrClosed) {
+				err = nil // a command need not read it all
+			}
+			fed <- err
+			_ = to.Close() // it has ended, or is told so
+		}()
+		return fed
+	}, nil
 }
 
 // endWith ends a process group when ctx ends before the command did.
