@@ -29,6 +29,9 @@ func TestExamples(t *testing.T) {
 				args = append(args, "--set", "environment.docker.image="+engine.Base)
 			}
 			c := testenv.Runner(t, env...)
+			if name == "inputs" { // the run before
+				c.Run("submit", "--set", "experiment=before", "--set", "command=echo 1 >outputs/model.txt")
+			}
 			log := c.Run(args...)
 			var r run.Run
 			if err := json.Unmarshal([]byte(c.Run("show", "@last", "-o", "json")), &r); err != nil {
@@ -52,6 +55,14 @@ func TestExamples(t *testing.T) {
 					t.Errorf("%d attempts, log: %q", len(r.Attempts), log)
 				}
 				needFile(t, filepath.Join(c.Home, "runs", r.ID, "attempts", "2", "outputs", "model.json"))
+			case "inputs":
+				if !strings.Contains(log, "3 flowers; the earlier run left ['model.txt']") {
+					t.Errorf("log: %q", log)
+				}
+				if len(r.InputsFrom) != 1 || r.InputsFrom[0].Path != "outputs" || !strings.HasPrefix(r.InputsFrom[0].Run, "before-") {
+					t.Errorf("inputs from %+v", r.InputsFrom)
+				}
+				needFile(t, filepath.Join(outputs, "report.json"))
 			case "docker":
 				needFile(t, filepath.Join(outputs, "report.json"))
 				if !strings.Contains(log, `"shared_memory_mib": 256`) {

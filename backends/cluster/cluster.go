@@ -11,9 +11,11 @@ import (
 	"github.com/runnerml/runner/backends"
 	"github.com/runnerml/runner/environment"
 	"github.com/runnerml/runner/internal/artifact"
+	"github.com/runnerml/runner/internal/blob"
 	"github.com/runnerml/runner/internal/host"
 	"github.com/runnerml/runner/internal/machine"
 	"github.com/runnerml/runner/internal/snapshot"
+	"github.com/runnerml/runner/runconfig"
 )
 
 // DefaultPoll is how often an engine is asked at most. Those who run clusters
@@ -36,6 +38,11 @@ type Options struct {
 	Images []environment.BaseImage
 	// MaxLog is how many bytes of an attempt's output are kept; zero: the default.
 	MaxLog int64
+	// Credential gives the right to read a storage account; nil: there is none.
+	Credential func(ctx context.Context, account string) (blob.Credential, error)
+	// Here is a root on this computer, for data that the cluster cannot fetch
+	// itself; empty: nothing goes this way.
+	Here string
 	// Unreachable reports whether an error of Host says that it cannot be asked
 	// now; nil: none does.
 	Unreachable func(error) bool
@@ -64,6 +71,7 @@ var (
 	_ backends.Planner           = (*Backend)(nil)
 	_ backends.Checker           = (*Backend)(nil)
 	_ backends.Pruner            = (*Backend)(nil)
+	_ backends.DataChecker       = (*Backend)(nil)
 )
 
 // New opens the backend: our program is put on the shared file system, if it
@@ -75,6 +83,7 @@ func New(ctx context.Context, o Options) (*Backend, error) {
 	m, err := machine.New(ctx, machine.Config{
 		Host: o.Host, Installation: o.Installation, Store: o.Snapshots, Images: o.Images, MaxLog: o.MaxLog, Unreachable: o.Unreachable,
 		Jobs: true, Nodes: o.Engine.Nodes,
+		Credential: o.Credential, Here: o.Here,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("cluster: %w", err)
@@ -142,6 +151,11 @@ func (b *Backend) Environments(ctx context.Context) ([]backends.MadeEnvironment,
 // RemoveEnvironment takes it away unless an attempt has it.
 func (b *Backend) RemoveEnvironment(ctx context.Context, digest string) error {
 	return b.files.RemoveEnvironment(ctx, digest)
+}
+
+// CheckData reads some of an input where it would be fetched: at the login node.
+func (b *Backend) CheckData(ctx context.Context, in runconfig.Input) ([]backends.DataReading, error) {
+	return b.files.CheckData(ctx, in)
 }
 
 // Prune frees what nothing there needs any more.

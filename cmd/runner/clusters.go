@@ -20,6 +20,9 @@ type clusters struct {
 	installation string
 	snapshots    *snapshot.Store
 	set          *settings.Settings
+	storage      *storageAccounts
+	// home is RUNNER_HOME.
+	home string
 }
 
 func (c clusters) engine(t *compute.Target, on compute.Connection) *slurm.Engine {
@@ -70,6 +73,7 @@ func (c clusters) open(ctx context.Context, t *compute.Target, on compute.Connec
 	}
 	return cluster.New(ctx, cluster.Options{
 		Host: on, Engine: engine, Installation: c.installation, Snapshots: c.snapshots, Images: c.set.BaseImages, MaxLog: int64(c.set.MaxLogSize),
+		Credential: c.storage.credential, Here: c.home,
 		Unreachable: func(err error) bool { return errors.Is(err, sshhost.ErrUnreachable) },
 	})
 }

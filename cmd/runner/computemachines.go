@@ -36,7 +36,7 @@ func openMachines(
 	}
 	ahead := onhost.ServeAhead(digest)
 	here := host.NewHere(string(home))
-	clusters := clusters{installation: installation, snapshots: snapshots, set: set}
+	clusters := clusters{installation: installation, snapshots: snapshots, set: set, storage: storage, home: string(home)}
 	return &compute.Machines{
 		Installation: installation, By: whoWhere(), Here: here,
 		Connect: func(ctx context.Context, t *compute.Target, secrets compute.Secrets) (compute.Connection, error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 	"path/filepath"
+	"syscall"
 
 	"github.com/runnerml/runner/backends"
 	"github.com/runnerml/runner/internal/blob"
@@ -42,6 +43,9 @@ func (m *Machine) dataFailure(name string, err error) error {
 	}
 	if _, ok := errors.AsType[*backends.Failure](err); ok {
 		return err
+	}
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return fmt.Errorf("input %s: %w", name, err) // room may be made
 	}
 	failed := inputFailure(name, onhost.HintOf(err), "%w", err)
 	if f, ok := errors.AsType[*backends.Failure](failed); ok {

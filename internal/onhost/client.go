@@ -69,6 +69,9 @@ func (c *Client) talk(ctx context.Context, args []string, f func(*listener, *spe
 	}
 	out.drop()
 	err := <-ran
+	if killed, ok := errors.AsType[*host.ExitError](err); ok && killed.Signal != "" {
+		err = errors.Join(ErrCut, err) // asking again can help
+	}
 	if said == nil || errors.Is(said, ErrCut) && err != nil {
 		return err
 	}

@@ -249,7 +249,7 @@ func TestPruneKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	frame := append([]byte{'q', byte(len(ask)) | 0x80, byte(len(ask) >> 7)}, ask...)
-	for delay := time.Duration(0); ; delay += time.Millisecond {
+	for delay := 30 * time.Millisecond; ; delay += delay / 12 { // also where processes begin slowly
 		cmd := exec.Command(self, "onhost", "prune", r.dir)
 		in, err := cmd.StdinPipe()
 		if err != nil {
@@ -261,7 +261,7 @@ func TestPruneKilled(t *testing.T) {
 		if _, err := in.Write(frame); err != nil {
 			t.Fatal(err)
 		}
-		kill := time.AfterFunc(30*time.Millisecond+delay, func() { _ = cmd.Process.Kill() })
+		kill := time.AfterFunc(delay, func() { _ = cmd.Process.Kill() })
 		err = cmd.Wait()
 		kill.Stop()
 		entries, readErr := os.ReadDir(filepath.Join(r.dir, "inputs"))
