@@ -43,6 +43,12 @@ type ScriptRunConfig struct {
 	// process a node, told nothing of the others.
 	Distributed *Distributed `json:"distributed,omitempty" yaml:"distributed,omitempty"`
 
+	// Kind is spark for a Spark application; a spark section says the same.
+	// Default: an ordinary run.
+	Kind string `json:"kind,omitempty" jsonschema:"enum=spark" yaml:"kind,omitempty"`
+	// Spark makes the run a Spark application, on a target of kind spark.
+	Spark *Spark `json:"spark,omitempty" yaml:"spark,omitempty"`
+
 	// Inputs are data the script reads, by name. It finds the path of each in
 	// RUNNER_INPUT_<NAME>, and a command in ${{inputs.NAME}}.
 	Inputs map[string]Input `json:"inputs,omitempty" yaml:"inputs,omitempty"`

@@ -26,6 +26,12 @@ func (c *ScriptRunConfig) fill(directory string) {
 		c.SourceDirectory = "."
 	}
 	c.SourceDirectory = anchored(directory, c.SourceDirectory)
+	if c.Kind == KindSpark && c.Spark == nil {
+		c.Spark = &Spark{}
+	}
+	if c.Spark != nil && c.Kind == "" {
+		c.Kind = KindSpark
+	}
 	if c.Experiment == "" {
 		c.Experiment = experimentName(filepath.Base(c.SourceDirectory))
 	}

@@ -41,6 +41,8 @@ func (c *ScriptRunConfig) Validate() error {
 func (c *ScriptRunConfig) problems(written func(field string) bool) []Problem {
 	v := checks{written: written}
 	v.what(c)
+	v.kind(c)
+	v.spark(c)
 	v.names(c)
 	v.resources(c)
 	v.inputs(c)

@@ -69,7 +69,7 @@ for _ in range(int(sys.argv[1])):
 	for range blocks {
 		_, _ = want.Write(block.Bytes()[:min(block.Len(), 1<<20)])
 	}
-	r, err := w.backend.Logs(w.context(), ref, backends.Source{}, 0)
+	r, err := w.openLog(w.context(), ref, backends.Source{}, 0)
 	w.must(err)
 	got := sha256.New()
 	n, err := io.Copy(got, r)
@@ -99,7 +99,7 @@ func logOffsets(w *world) {
 func followLog(w *world) {
 	a := w.attempt(`echo one; sleep 1; echo two; printf three`)
 	ref := w.begin(a)
-	r, err := w.backend.Logs(w.context(), ref, backends.Source{Follow: true}, 1)
+	r, err := w.openLog(w.context(), ref, backends.Source{Follow: true}, 1)
 	w.must(err)
 	lines := bufio.NewReader(r)
 	first, err := lines.ReadString('\n')
@@ -117,7 +117,7 @@ func followLog(w *world) {
 	}
 	w.must(r.Close())
 	w.expect(w.ended(ref), run.OutcomeCompleted, 0, "")
-	r, err = w.backend.Logs(w.context(), ref, backends.Source{Follow: true}, 0)
+	r, err = w.openLog(w.context(), ref, backends.Source{Follow: true}, 0)
 	w.must(err)
 	all, err := io.ReadAll(r)
 	w.must(err)
@@ -130,7 +130,7 @@ func followLog(w *world) {
 func followAndLeave(w *world) {
 	ref := w.begin(w.attempt("echo one; sleep 300"))
 	ctx, cancel := context.WithCancel(w.context())
-	r, err := w.backend.Logs(ctx, ref, backends.Source{Follow: true}, 0)
+	r, err := w.openLog(ctx, ref, backends.Source{Follow: true}, 0)
 	w.must(err)
 	buffer := make([]byte, 4)
 	_, err = io.ReadFull(r, buffer)

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/runnerml/runner/backends"
 	"github.com/runnerml/runner/environment"
@@ -15,6 +16,9 @@ type Target struct {
 	// New opens the backend. Called again on the same target it is an agent
 	// that was started anew: nothing but the target remembers anything.
 	New func(t testing.TB) backends.Backend
+	// Adapt changes an attempt into one that the target can carry out, and that
+	// does the same; nil: it can as it is.
+	Adapt func(a *backends.Attempt)
 	// Environment with a POSIX shell, the usual small tools and Python 3.
 	Environment *environment.Resolved
 	// Snapshot stores a picture of dir where the backend looks for it, and
@@ -44,6 +48,14 @@ type Target struct {
 	Child []string
 	// Many is how many attempts run at once in the case that needs many; zero: 50.
 	Many int
+	// Preamble is what the target's own programs write to an attempt's log before
+	// the script does; usually nothing.
+	Preamble string
+	// Startup is how long a script may take to begin once its attempt has.
+	Startup time.Duration
+	// SignalsAsCodes says that the target reports a death by signal as the exit
+	// code 128 + number and cannot tell the two apart; why is in the words.
+	SignalsAsCodes string
 	// NoMemoryLimit says that the target does not hold attempts to
 	// resources.memory; why is in the words.
 	NoMemoryLimit string

@@ -91,6 +91,9 @@ func (w *world) attempt(command string, change ...func(*backends.Attempt)) backe
 	if a.Snapshot == "" {
 		a.Snapshot = w.snapshot(files{"README": "nothing here"})
 	}
+	if w.target.Adapt != nil {
+		w.target.Adapt(&a)
+	}
 	w.releaseLater(a.Ref())
 	return a
 }
@@ -187,21 +190,27 @@ func describe(o backends.Observation) string {
 	return string(o.Phase) + " outcome=" + string(o.Outcome) + " code=" + code + " signal=" + o.Signal + " reason=" + o.Reason
 }
 
-// log reads the whole log of an attempt that ended.
+// log reads the whole log of an attempt that ended, or what is there.
 func (w *world) log(ref backends.Ref) string {
 	w.Helper()
 	return w.logFrom(ref, 0)
 }
 
+// logFrom reads the log from an offset in what the script writes.
 func (w *world) logFrom(ref backends.Ref, offset int64) string {
 	w.Helper()
-	r, err := w.backend.Logs(w.context(), ref, backends.Source{}, offset)
+	r, err := w.openLog(w.context(), ref, backends.Source{}, offset)
 	w.must(err)
 	defer func() { w.must(r.Close()) }()
 	var b bytes.Buffer
 	_, err = io.Copy(&b, r)
 	w.must(err)
 	return b.String()
+}
+
+// openLog opens the log at an offset in what the script writes.
+func (w *world) openLog(ctx context.Context, ref backends.Ref, src backends.Source, offset int64) (io.ReadCloser, error) {
+	return w.backend.Logs(ctx, ref, src, offset+int64(len(w.target.Preamble)))
 }
 
 // collect brings the attempt's files home and gives the directory.
@@ -234,6 +243,9 @@ func (w *world) content(home *artifact.Directory, name string) string {
 	defer func() { _ = f.Close() }()
 	data, err := io.ReadAll(f)
 	w.must(err)
+	if name == "logs/std_log.txt" {
+		return strings.TrimPrefix(string(data), w.target.Preamble)
+	}
 	return string(data)
 }
 

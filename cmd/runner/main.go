@@ -8,6 +8,7 @@ import (
 
 	"github.com/runnerml/runner/internal/onhost"
 	"github.com/runnerml/runner/internal/ranks"
+	"github.com/runnerml/runner/internal/sparksubmit"
 	"github.com/runnerml/runner/internal/supervise"
 )
 
@@ -20,6 +21,9 @@ func main() {
 	}
 	if len(os.Args) > 1 && os.Args[1] == "ranks" {
 		os.Exit(ranks.Main(os.Args[2:]))
+	}
+	if len(os.Args) > 1 && os.Args[1] == sparksubmit.Word {
+		os.Exit(sparksubmit.Main(os.Args[2:]))
 	}
 	os.Exit(execute(os.Args[1:], newCLI(startEngine)))
 }

@@ -40,6 +40,7 @@ func (p place) ranks() string { return path.Join(string(p), "ranks") }
 
 // engine is where a batch engine puts its own words.
 func (p place) engine() string      { return path.Join(string(p), "engine.log") }
+func (p place) launcher() string    { return path.Join(string(p), "launcher") }
 func (p place) environment() string { return path.Join(string(p), "environment.log") }
 
 // workNames are all that there may be of work/.

@@ -52,6 +52,8 @@ type Config struct {
 	// Nodes says how something is started on each of several nodes; nil: there
 	// is one.
 	Nodes func(count int) ranks.Nodes
+	// Launcher puts a program between the supervisor and the script; nil: none.
+	Launcher Launcher
 	// Probe says what the host has; nil: inventory.Probe of Host.
 	Probe func(ctx context.Context) (*inventory.Inventory, error)
 }

@@ -66,7 +66,7 @@ func (m *Machine) release(ctx context.Context, ref backends.Ref) error {
 			return err
 		}
 	}
-	for _, name := range append(at.workNames(), at.inputs(), at.sup(), at.ranks(), at.engine(), at.environment(), at.record()+".half", at.record()) {
+	for _, name := range append(at.workNames(), at.inputs(), at.sup(), at.launcher(), at.ranks(), at.engine(), at.environment(), at.record()+".half", at.record()) {
 		if !there[name] && name != at.copyUnit() && name != at.copyList()+".new" { // which parking makes
 			continue
 		}

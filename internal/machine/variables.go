@@ -128,7 +128,7 @@ func (m *Machine) launch(ctx context.Context, a backends.Attempt, r *record, at 
 	if d != nil {
 		m.distribute(&l, a, r, d)
 	}
-	return l, nil
+	return l, m.launchBy(ctx, &l, a, r, at, env)
 }
 
 func grace(a backends.Attempt) time.Duration {

@@ -16,8 +16,5 @@ func signalName(sig syscall.Signal) string {
 	return sig.String()
 }
 
-// dieBy does nothing here: the exit code says it.
-func dieBy(syscall.Signal) {}
-
 // dup makes to a copy of from.
 func dup(from, to int) error { return unix.Dup2(from, to) }

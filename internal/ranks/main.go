@@ -7,6 +7,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/runnerml/runner/internal/supervise"
 )
 
 // Config is what a launcher is told.
@@ -113,7 +115,7 @@ func launch(args []string) (int, error) {
 		return 0, err
 	}
 	if end.Signaled() {
-		dieBy(end.Signal())
+		supervise.DieBy(end.Signal())
 		return 128 + int(end.Signal()), nil // where that is not possible
 	}
 	return end.ExitStatus(), nil

@@ -1,0 +1,240 @@
+package spark
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/runnerml/runner/backends"
+	"github.com/runnerml/runner/environment"
+	"github.com/runnerml/runner/internal/host"
+	"github.com/runnerml/runner/internal/inventory"
+	"github.com/runnerml/runner/internal/machine"
+	"github.com/runnerml/runner/internal/run"
+	"github.com/runnerml/runner/internal/snapshot"
+	"github.com/runnerml/runner/internal/sparksubmit"
+	"github.com/runnerml/runner/runconfig"
+)
+
+// Options of the Spark backend.
+type Options struct {
+	// Host is the machine with spark-submit. Whoever opened it closes it, after
+	// the backend.
+	Host host.Host
+	// Installation is this RUNNER_HOME's own name.
+	Installation string
+	// Snapshots is where sources and inputs are sent from.
+	Snapshots *snapshot.Store
+	// Master and DeployMode when the spec does not say; empty: local[*], client.
+	Master, DeployMode string
+	// Submit is spark-submit's path there; empty: it is looked for.
+	Submit string
+	// HadoopConf is the directory there of the cluster's configuration; empty:
+	// that of the surroundings.
+	HadoopConf string
+	// MaxLog is how many bytes of an attempt's output are kept; zero: the default.
+	MaxLog int64
+	// Environ is what processes inherit the baseline of; nil: what the host gives
+	// to whoever logs in.
+	Environ []string
+	// Unreachable reports whether an error of Host says that it cannot be asked
+	// now; nil: none does.
+	Unreachable func(error) bool
+	// Probe says what the machine has; nil: it is asked.
+	Probe func(ctx context.Context) (*inventory.Inventory, error)
+}
+
+// Backend is a cluster reached by spark-submit. Close it.
+type Backend struct {
+	*machine.Machine
+	options Options
+}
+
+var (
+	_ backends.Backend = (*Backend)(nil)
+	_ backends.Checker = (*Backend)(nil)
+)
+
+// New opens the backend.
+func New(ctx context.Context, o Options) (*Backend, error) {
+	b := &Backend{options: o}
+	m, err := machine.New(ctx, machine.Config{
+		Host: o.Host, Installation: o.Installation, Store: o.Snapshots, MaxLog: o.MaxLog, Environ: o.Environ, Unreachable: o.Unreachable,
+		Probe: o.Probe, Launcher: b.launch,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("spark backend: %w", err)
+	}
+	b.Machine = m
+	return b, nil
+}
+
+// Check refuses what no Spark application can be.
+func (b *Backend) Check(a backends.Attempt) *backends.Invalid {
+	master, mode := b.where(a.Config.Spark)
+	switch {
+	case a.Config.Spark == nil:
+		return &backends.Invalid{
+			What: "this target carries out Spark applications only", Where: "compute_target", Hint: "say kind: spark, or submit to another target",
+		}
+	case a.Environment != nil && isImage(a.Environment.Kind):
+		return &backends.Invalid{
+			What: "a Spark application runs in no container of ours", Where: "environment.docker",
+			Hint: "leave docker out; spark.configuration may name an image for the cluster's own",
+		}
+	case mode == runconfig.DeployCluster && master != "yarn":
+		return &backends.Invalid{
+			What: fmt.Sprintf("deploy_mode cluster needs YARN, and the master is %s", master), Where: "spark.deploy_mode", Hint: "deploy_mode: client",
+		}
+	case a.Config.Resources.Nodes > 1:
+		return &backends.Invalid{
+			What: "nodes of a Spark application are its executors", Where: "resources.nodes", Hint: "spark: {executor_instances: N}",
+		}
+	}
+	return b.Machine.Check(a)
+}
+
+func isImage(k environment.Kind) bool {
+	return k == environment.Image || k == environment.ImageBuild || k == environment.Dockerfile
+}
+
+// where an application runs: the spec's word, then the target's.
+func (b *Backend) where(s *runconfig.Spark) (master, mode string) {
+	master, mode = b.options.Master, b.options.DeployMode
+	if s != nil {
+		if s.Master != "" {
+			master = s.Master
+		}
+		if s.DeployMode != "" {
+			mode = s.DeployMode
+		}
+	}
+	if master == "" {
+		master = "local[*]"
+	}
+	if mode == "" {
+		mode = runconfig.DeployClient
+	}
+	return master, mode
+}
+
+// launch is the machine's launcher: the plan for "runner sparksubmit".
+func (b *Backend) launch(a backends.Attempt, at machine.Surroundings) (machine.Launch, error) {
+	if invalid := b.Check(a); invalid != nil {
+		return machine.Launch{}, &backends.Failure{Outcome: run.OutcomeEnvironmentFailed, Err: invalid, Hint: invalid.Hint}
+	}
+	master, mode := b.where(a.Config.Spark)
+	grace := time.Duration(a.Config.Grace)
+	if grace <= 0 {
+		grace = time.Duration(runconfig.DefaultGrace)
+	}
+	p := sparksubmit.Plan{
+		Run: a.Run, Attempt: a.Number, Name: nameOf(a), Submit: b.options.Submit, HadoopConf: b.options.HadoopConf,
+		Master: master, DeployMode: mode, Script: a.Config.Script, Arguments: a.Config.Arguments, Spark: *a.Config.Spark, Work: at.Work,
+		Variables: at.Variables, Secrets: slices.Sorted(maps.Keys(a.Secrets)), Grace: grace,
+	}
+	if a.Environment != nil && path.IsAbs(at.Interpreter) {
+		p.Interpreter = at.Interpreter
+		if a.Environment.Kind != environment.Existing {
+			p.Environment = a.Environment.Digest
+		}
+	}
+	data, err := json.Marshal(p)
+	if err != nil {
+		return machine.Launch{}, err
+	}
+	return machine.Launch{
+		Argv: sparksubmit.Command(at.Bin, path.Join(at.Dir, sparksubmit.PlanFile)), PassesOn: true,
+		Files: map[string][]byte{sparksubmit.PlanFile: data},
+	}, nil
+}
+
+func nameOf(a backends.Attempt) string {
+	if a.Config.DisplayName != "" {
+		return a.Config.DisplayName
+	}
+	return a.Run
+}
+
+// Observe adds what is known of the applications to what the machine says.
+func (b *Backend) Observe(ctx context.Context, refs []backends.Ref) ([]backends.Observation, error) {
+	seen, err := b.Machine.Observe(ctx, refs)
+	if err != nil {
+		return seen, err
+	}
+	for i, ref := range refs {
+		if seen[i].Phase != backends.Running && seen[i].Phase != backends.Ended {
+			continue
+		}
+		r, err := b.report(ctx, ref)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if err == nil && r != nil { // it only explains
+			seen[i] = explained(seen[i], *r)
+		}
+	}
+	return seen, nil
+}
+
+func (b *Backend) report(ctx context.Context, ref backends.Ref) (*sparksubmit.Report, error) {
+	data, err := b.LauncherFile(ctx, ref, sparksubmit.ReportFile)
+	if err != nil || data == nil {
+		return nil, err
+	}
+	r := &sparksubmit.Report{}
+	return r, json.Unmarshal(data, r)
+}
+
+// explained is an observation with what the application's report says.
+func explained(o backends.Observation, r sparksubmit.Report) backends.Observation {
+	if o.Phase == backends.Running {
+		o.Reason = strings.Join(nonEmpty(r.Application, r.Reason, r.URL), ", ")
+		return o
+	}
+	// Only what looks like the script's own failure can be the cluster's.
+	if o.Outcome == run.OutcomeScriptFailed && r.Outcome != "" {
+		o.Outcome = r.Outcome
+	}
+	if o.Outcome != run.OutcomeCompleted && r.Reason != "" {
+		o.Reason = strings.Join(nonEmpty(o.Reason, r.Reason), ": ")
+	}
+	return o
+}
+
+func nonEmpty(words ...string) []string {
+	return slices.DeleteFunc(words, func(w string) bool { return w == "" })
+}
+
+// Release ends what is left of the application and removes what it left on the
+// cluster's file system, then all that is on the machine.
+func (b *Backend) Release(ctx context.Context, ref backends.Ref) error {
+	plan, err := b.LauncherFile(ctx, ref, sparksubmit.PlanFile)
+	if err != nil {
+		return fmt.Errorf("release %s.%d: %w", ref.Run, ref.Number, err)
+	}
+	if plan != nil {
+		var p sparksubmit.Plan
+		if err := json.Unmarshal(plan, &p); err != nil {
+			return fmt.Errorf("release %s.%d: %w", ref.Run, ref.Number, err)
+		}
+		if p.OnYARN() {
+			err := b.RunLauncher(ctx, ref, func(bin, dir string) []string {
+				return sparksubmit.EndCommand(bin, path.Join(dir, sparksubmit.PlanFile))
+			})
+			if exit, ok := errors.AsType[*host.ExitError](err); ok {
+				err = fmt.Errorf("the cluster cannot be asked: %w", exit)
+			}
+			if err != nil {
+				return fmt.Errorf("release %s.%d: %w", ref.Run, ref.Number, err)
+			}
+		}
+	}
+	return b.Machine.Release(ctx, ref)
+}

@@ -1,0 +1,44 @@
+package sparksubmit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// fileSystem runs "hadoop fs", or the same class out of Spark's jars where there
+// is no hadoop.
+func (p programs) fileSystem(ctx context.Context, args ...string) ([]byte, error) {
+	var cmd *exec.Cmd
+	if hadoop, err := exec.LookPath("hadoop"); err == nil {
+		cmd = exec.CommandContext(ctx, hadoop, append([]string{"fs"}, args...)...)
+	} else {
+		cmd = exec.CommandContext(ctx, filepath.Join(filepath.Dir(p.submit), "spark-class"), append([]string{"org.apache.hadoop.fs.FsShell"}, args...)...)
+	}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return out, fmt.Errorf("hadoop fs %s: %w", args[0], err)
+	}
+	return out, nil
+}
+
+// notThere tells the answer of "hadoop fs -test" that says no.
+func notThere(err error) bool {
+	exit, ok := errors.AsType[*exec.ExitError](err)
+	return ok && exit.ExitCode() == 1
+}
+
+// isUTF8 reports whether our surroundings write UTF-8.
+func isUTF8() bool {
+	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
+		if value := os.Getenv(name); value != "" {
+			value = strings.ToLower(value)
+			return strings.HasSuffix(value, "utf-8") || strings.HasSuffix(value, "utf8")
+		}
+	}
+	return false
+}

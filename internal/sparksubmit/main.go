@@ -1,0 +1,110 @@
+package sparksubmit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/runnerml/runner/internal/supervise"
+)
+
+// Word is the hidden subcommand.
+const Word = "sparksubmit"
+
+// The exit codes of our own; those of a shell for a program that is not there.
+const (
+	codeUsage    = 2
+	codeFailed   = 125
+	codeNotFound = 127
+)
+
+const usage = `usage: runner sparksubmit PLAN
+       runner sparksubmit end PLAN
+`
+
+// Command is the command line that carries a plan out; bin is this program.
+func Command(bin, plan string) []string { return []string{bin, Word, plan} }
+
+// EndCommand ends what is left of a plan's application and removes what it left
+// on the cluster's file system.
+func EndCommand(bin, plan string) []string { return []string{bin, Word, "end", plan} }
+
+// errUsage is a wrong command line, or a file that is no plan.
+var errUsage = errors.New("wrong arguments")
+
+// Main is the hidden subcommand "runner sparksubmit"; args are what follows that
+// word. It returns the exit code, or ends by the signal that ended the script.
+func Main(args []string) int {
+	// Like a script, we are told to end once, and then given time.
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	code, err := carryOut(ctx, args)
+	switch {
+	case err == nil:
+		const signals, most = 128, 64
+		if code > signals && code <= signals+most {
+			supervise.DieBy(syscall.Signal(code - signals))
+		}
+		return code
+	case errors.Is(err, errUsage):
+		fmt.Fprintf(os.Stderr, "error: %v\n%s", err, usage)
+		return codeUsage
+	}
+	fmt.Fprintf(os.Stderr, "error: %v\n", err)
+	if missing, ok := errors.AsType[*NotFoundError](err); ok {
+		fmt.Fprintf(os.Stderr, "hint: %s\n", missing.Hint())
+		return codeNotFound
+	}
+	return codeFailed
+}
+
+func carryOut(ctx context.Context, args []string) (int, error) {
+	end := len(args) == 2 && args[0] == "end"
+	if len(args) != 1 && !end {
+		return 0, errUsage
+	}
+	file := args[len(args)-1]
+	p, err := readPlan(file)
+	if err != nil {
+		return 0, err
+	}
+	submit, err := Find(p.Submit, os.Getenv("SPARK_HOME"), os.Getenv("PATH"))
+	if err != nil {
+		return 0, err
+	}
+	l, err := newLauncher(p, submit, file)
+	if err != nil {
+		return 0, err
+	}
+	if end {
+		return 0, l.end(ctx)
+	}
+	return l.run(ctx)
+}
+
+// newLauncher is what carries a plan out.
+func newLauncher(p *Plan, submit, file string) (*launcher, error) {
+	conf := p.HadoopConf
+	for _, name := range []string{"YARN_CONF_DIR", "HADOOP_CONF_DIR"} {
+		if conf == "" {
+			conf = os.Getenv(name)
+		}
+	}
+	if conf == "" {
+		conf = "/etc/hadoop/conf"
+	}
+	l := &launcher{plan: p, submit: submit, conf: conf, report: reportBeside(file), dir: filepath.Join(filepath.Dir(file), "spark")}
+	if p.OnYARN() {
+		site, err := readHadoopConf(conf)
+		if err != nil {
+			return nil, fmt.Errorf("read the cluster's configuration: %w", err)
+		}
+		l.programs = programs{submit: submit}
+		l.yarn = both{web: newWeb(site.managers()), programs: l.programs}
+	}
+	return l, nil
+}
