@@ -58,6 +58,8 @@ type place struct {
 	Master string
 	Mode   string
 	Conf   string
+	// Bin is a directory of the cluster's programs.
+	Bin string
 	// SparkConf is a directory of Spark's own configuration.
 	SparkConf string
 }

@@ -1,6 +1,7 @@
 package sparksubmit
 
 import (
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -30,16 +31,16 @@ func (p *Plan) commandLine(submit string, s sent) []string {
 	}
 	pyFiles, files, archives := p.placed(p.Spark.PyFiles), p.placed(p.Spark.Files), p.placed(p.Spark.Archives)
 	if s.modules != "" {
-		pyFiles = append(pyFiles, s.modules)
+		pyFiles = append(pyFiles, address(s.modules))
 	}
 	if s.source != "" {
-		archives = append(archives, s.source+"#"+archivedSource)
+		archives = append(archives, address(s.source)+"#"+archivedSource)
 	}
 	if p.InCluster() && s.config != "" {
-		files = append(files, s.config)
+		files = append(files, address(s.config))
 	}
 	if s.packed != "" {
-		archives = append(archives, s.packed+"#"+archivedEnvironment)
+		archives = append(archives, address(s.packed)+"#"+archivedEnvironment)
 	}
 	for _, list := range []struct {
 		flag   string
@@ -68,15 +69,26 @@ func (p *Plan) isJar() bool {
 }
 
 // placed are names as spark-submit finds them: what is no address is a file of
-// the source.
+// the source, unpacked under the name after a #.
 func (p *Plan) placed(names []string) []string {
 	placed := slices.Clone(names)
 	for i, name := range placed {
-		if !strings.Contains(name, ":/") && !filepath.IsAbs(name) {
-			placed[i] = filepath.Join(p.Work, name)
+		if strings.Contains(name, ":/") {
+			continue
+		}
+		file, under, named := strings.Cut(name, "#")
+		if !filepath.IsAbs(file) {
+			file = filepath.Join(p.Work, file)
+		}
+		if placed[i] = address(file); named {
+			placed[i] += "#" + under
 		}
 	}
 	return placed
 }
+
+// address of a file here. Spark takes a name with a space or the like in it for no
+// address, and then the # for a part of the name.
+func address(file string) string { return (&url.URL{Scheme: "file", Path: file}).String() }
 
 func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }

@@ -48,12 +48,12 @@ func (d *driverLog) pass(ctx context.Context, page string) {
 	container := path.Base(path.Dir(at.Path))
 	for _, name := range []string{stdoutFile, stderrFile} {
 		at.Path = "/ws/v1/node/containers/" + container + "/logs/" + name
-		at.RawQuery = "format=octet-stream"
-		_ = d.passFile(ctx, at.String(), name) // later
+		_ = d.passFile(ctx, at.String()) // later
 	}
 }
 
-func (d *driverLog) passFile(ctx context.Context, address, name string) error {
+// passFile passes one file on, which comes in the form of "yarn logs".
+func (d *driverLog) passFile(ctx context.Context, address string) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return err
@@ -63,10 +63,10 @@ func (d *driverLog) passFile(ctx context.Context, address, name string) error {
 		return err
 	}
 	defer func() { _ = response.Body.Close() }() // only read
-	if response.StatusCode != http.StatusOK || response.Header.Get("Content-Type") != "application/octet-stream" {
+	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("%w: %s", errRefused, response.Status)
 	}
-	return d.beyond(response.Body, name)
+	return d.collected(response.Body)
 }
 
 // beyond passes on what lies beyond what has been passed.
@@ -87,7 +87,7 @@ func (d *driverLog) rest(ctx context.Context, p programs, a *application) error 
 	for {
 		out, err := p.run(ctx, "logs", "-applicationId", a.ID, "-am", "1")
 		if err == nil && strings.Contains(out, containerWords) {
-			return d.collected(out)
+			return d.collected(strings.NewReader(out))
 		}
 		if !wait(ctx, askEvery) {
 			return fmt.Errorf("YARN has not collected it: %w", orBoth(err, ctx.Err()))
@@ -104,8 +104,8 @@ var lengthWords = regexp.MustCompile(`^LogLength:([0-9]+)`)
 
 // collected passes on what "yarn logs" printed: each file with its length before
 // it.
-func (d *driverLog) collected(out string) error {
-	r := bufio.NewReader(strings.NewReader(out))
+func (d *driverLog) collected(out io.Reader) error {
+	r := bufio.NewReader(out)
 	name, length := "", int64(-1)
 	for {
 		line, err := r.ReadString('\n')

@@ -19,6 +19,7 @@ func (p programs) fileSystem(ctx context.Context, args ...string) ([]byte, error
 	} else {
 		cmd = exec.CommandContext(ctx, filepath.Join(filepath.Dir(p.submit), "spark-class"), append([]string{"org.apache.hadoop.fs.FsShell"}, args...)...)
 	}
+	cmd.Env = p.environ()
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return out, fmt.Errorf("hadoop fs %s: %w", args[0], err)

@@ -103,7 +103,7 @@ func newLauncher(p *Plan, submit, file string) (*launcher, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read the cluster's configuration: %w", err)
 		}
-		l.programs = programs{submit: submit}
+		l.programs = programs{submit: submit, conf: conf}
 		l.yarn = both{web: newWeb(site.managers()), programs: l.programs}
 	}
 	return l, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -13,10 +14,20 @@ import (
 
 // programs asks by the cluster's own command line, "yarn application", or by the
 // same class of Hadoop's out of Spark's jars where there is no yarn.
-type programs struct{ submit string }
+type programs struct {
+	submit string
+	// conf is the directory of the cluster's configuration.
+	conf string
+}
+
+// environ tells the programs where the cluster is.
+func (p programs) environ() []string {
+	return append(os.Environ(), "HADOOP_CONF_DIR="+p.conf, "YARN_CONF_DIR="+p.conf)
+}
 
 func (p programs) run(ctx context.Context, tool string, args ...string) (string, error) {
 	cmd := p.command(ctx, tool, args...)
+	cmd.Env = p.environ()
 	out, err := cmd.Output()
 	if err != nil {
 		return "", fmt.Errorf("%s %s: %w", filepath.Base(cmd.Path), strings.Join(args, " "), explain(err))

@@ -27,6 +27,8 @@ var needed = []struct{ file, debian string }{
 	{"git", "git"},
 	{"ip", "iproute2"},
 	{"iptables", "iptables"},
+	{"java", "openjdk-17-jre-headless"},
+	{"mvn", "maven"},
 	{"node", "nodejs"},
 	{"npm", "npm"},
 	{"nsenter", "util-linux"},

@@ -12,7 +12,9 @@ import (
 )
 
 // sparkRequirements is the Spark that [Spark] installs, with what pyspark.ml needs.
-func sparkRequirements() []string { return []string{"pyspark==4.3.0", "numpy==2.2.6", "setuptools==80.9.0"} }
+func sparkRequirements() []string {
+	return []string{"pyspark==4.3.0", "numpy==2.2.6", "setuptools==80.9.0"}
+}
 
 // SparkInstall is a Spark with its own spark-submit.
 type SparkInstall struct {
