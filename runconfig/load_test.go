@@ -53,14 +53,32 @@ max_run_duration: 2h
 grace: 90
 restart: {preempted: 10, failed: 0}
 `,
-	"environment by name":           "script: a.py\nenvironment: sklearn\n",
-	"environment by file":           "script: a.py\nenvironment: envs/a.yaml\n",
-	"conda by file":                 "script: a.py\nenvironment: {python: {conda: environment.yml}}\n",
-	"conda as conda writes it":      "script: a.py\nenvironment: {python: {conda: {name: x, channels: [conda-forge], dependencies: [python=3.11, {pip: [six]}]}}}\n",
-	"command with inputs":           "command: python train.py --data ${{inputs.data}} --n ${{ inputs.n }}\ninputs: {data: {path: a}, n: {path: b}}\n",
-	"size and time as numbers":      "script: a.py\nresources: {memory: 1073741824}\nmax_run_duration: 0.5\n",
-	"JSON":                          "{\n\t\"script\": \"tr\\u0061in.py\",\n\t\"tags\": {\"smile\": \"\\ud83d\\ude00\"}\n}\n",
-	"anchors and merge keys":        "script: a.py\ninputs:\n  a: &base {path: x, mode: copy}\n  b: {<<: *base, path: y}\n",
+	"environment by name":      "script: a.py\nenvironment: sklearn\n",
+	"environment by file":      "script: a.py\nenvironment: envs/a.yaml\n",
+	"conda by file":            "script: a.py\nenvironment: {python: {conda: environment.yml}}\n",
+	"conda as conda writes it": "script: a.py\nenvironment: {python: {conda: {name: x, channels: [conda-forge], dependencies: [python=3.11, {pip: [six]}]}}}\n",
+	"command with inputs":      "command: python train.py --data ${{inputs.data}} --n ${{ inputs.n }}\ninputs: {data: {path: a}, n: {path: b}}\n",
+	"size and time as numbers": "script: a.py\nresources: {memory: 1073741824}\nmax_run_duration: 0.5\n",
+	"JSON":                     "{\n\t\"script\": \"tr\\u0061in.py\",\n\t\"tags\": {\"smile\": \"\\ud83d\\ude00\"}\n}\n",
+	"anchors and merge keys":   "script: a.py\ninputs:\n  a: &base {path: x, mode: copy}\n  b: {<<: *base, path: y}\n",
+	"a Spark job": `
+kind: spark
+script: train.py
+spark:
+  master: yarn
+  deploy_mode: cluster
+  configuration: {spark.dynamicAllocation.shuffleTracking.enabled: true, spark.sql.shuffle.partitions: 8}
+  driver_cores: 1
+  driver_memory: 2g
+  executor_cores: 2
+  executor_memory: 4GiB
+  executor_instances: 2
+  dynamic_allocation: {min_executors: 1, max_executors: 4}
+  packages: ["org.example:lib_2.13:1.0"]
+  py_files: [lib/helpers.py]
+  archives: ["data.zip#data"]
+`,
+	"a Spark job in a word":         "kind: spark\nscript: train.py\n",
 	"a null field is an absent one": "script: a.py\nenvironment:\nresources: {memory: }\n",
 }
 
@@ -183,6 +201,16 @@ var badSpecs = []struct{ name, text, want string }{
 	{"address with a password", "script: a.py\ninputs: {d: {path: 'https://u:hunter2@example.com/x'}}\n", "the address holds a name or password, which would be shown wherever the run is: job.yaml:2:20\nhint: leave what stands before the @ away"},
 	{"sha256", "script: a.py\ninputs: {d: {path: 'https://example.com/x', sha256: abc}}\n", "sha256 must be 64 hexadecimal digits: job.yaml:2:53\nhint: sha256sum FILE prints it"},
 	{"sha256 of a directory", "script: a.py\ninputs: {d: {path: x, sha256: abc}}\n", "sha256 is of a file from an https:// address: job.yaml:2:31\nhint: all others are checked without it"},
+	{"unknown scheme", "script: a.py\ninputs: {d: {path: 's3://x/y'}}\n", "inputs from s3:// are not known: job.yaml:2:20\nhint: one of azblob, https"},
+	{"a misspelt field of Spark", "script: a.py\nspark: {deploymode: client}\n", "unknown field \"deploymode\": job.yaml:2:9\nhint: did you mean \"deploy_mode\"?"},
+	{"a Spark command", "command: a\nkind: spark\n", "a Spark run has a script, not a command: job.yaml:1:10\nhint: give script: train.py, or a jar and spark.main_class"},
+	{"a jar without a class", "script: a.jar\nspark: {master: yarn}\n", "the script is a jar and spark.main_class does not say which class of it: job.yaml:2:8\nhint: main_class: org.example.Train"},
+	{"a Spark shell script", "script: a.sh\nkind: spark\n", "spark-submit cannot run \"a.sh\": job.yaml:1:9\nhint: a .py file, or a .jar"},
+	{"a master", "script: a.py\nspark: {master: mesos://x}\n", "\"mesos://x\" is no master that we can follow: job.yaml:2:17\nhint: yarn, spark://HOST:PORT, local or local[N]"},
+	{"no property of Spark", "script: a.py\nspark: {configuration: {fs.s3.key: x}}\n", "\"fs.s3.key\" is no property of Spark: job.yaml:2:36\nhint: properties of Spark begin with spark. ; those of Hadoop with spark.hadoop."},
+	{"a property with a field", "script: a.py\nspark: {configuration: {spark.executor.memory: 1g}}\n", "spark.executor.memory has a field of its own: job.yaml:2:48\nhint: spark.executor_memory"},
+	{"too little for a JVM", "script: a.py\nspark: {executor_memory: 4}\n", "spark.executor_memory must be at least 64MiB, not 4: job.yaml:2:26"},
+	{"two in one entry", "script: a.py\nspark: {packages: ['a:b:1,c:d:2']}\n", "\"a:b:1,c:d:2\" is no entry of packages: job.yaml:2:20\nhint: one entry each; spark-submit separates them with commas"},
 	{"an alias that holds itself", "script: a.py\ntags: &a {x: *a}\n", "the alias *a stands inside what it stands for: job.yaml:2:14"},
 	{"a tag of its own", "script: !!binary aGk=\n", "script has the tag !!binary, which is not text: job.yaml:1:9\nhint: quote the value"},
 }

@@ -100,7 +100,10 @@ const javaMemory = 64 << 20
 
 func (v *checks) spark(c *ScriptRunConfig) {
 	s := c.Spark
-	if s == nil {
+	switch {
+	case s == nil && c.Kind == KindSpark:
+		s = &Spark{} // the word alone
+	case s == nil:
 		return
 	}
 	switch {
