@@ -50,9 +50,22 @@ type Options struct {
 	Probe func(ctx context.Context) (*inventory.Inventory, error)
 }
 
+// carrier is what a machine does for us. Its size is left out: the machine with
+// spark-submit is not what an application fills.
+type carrier interface {
+	backends.Backend
+	backends.Watcher
+	backends.Sweeper
+	backends.LogFinder
+	backends.EnvironmentKeeper
+	backends.Planner
+	backends.Pruner
+}
+
 // Backend is a cluster reached by spark-submit. Close it.
 type Backend struct {
-	*machine.Machine
+	carrier
+	machine *machine.Machine
 	options Options
 }
 
@@ -71,9 +84,12 @@ func New(ctx context.Context, o Options) (*Backend, error) {
 	if err != nil {
 		return nil, fmt.Errorf("spark backend: %w", err)
 	}
-	b.Machine = m
+	b.machine, b.carrier = m, m
 	return b, nil
 }
+
+// Close ends what goes on in the background. Applications go on.
+func (b *Backend) Close() error { return b.machine.Close() }
 
 // Check refuses what no Spark application can be.
 func (b *Backend) Check(a backends.Attempt) *backends.Invalid {
@@ -97,7 +113,7 @@ func (b *Backend) Check(a backends.Attempt) *backends.Invalid {
 			What: "nodes of a Spark application are its executors", Where: "resources.nodes", Hint: "spark: {executor_instances: N}",
 		}
 	}
-	return b.Machine.Check(a)
+	return b.machine.Check(a)
 }
 
 func isImage(k environment.Kind) bool {
@@ -164,7 +180,7 @@ func nameOf(a backends.Attempt) string {
 
 // Observe adds what is known of the applications to what the machine says.
 func (b *Backend) Observe(ctx context.Context, refs []backends.Ref) ([]backends.Observation, error) {
-	seen, err := b.Machine.Observe(ctx, refs)
+	seen, err := b.carrier.Observe(ctx, refs)
 	if err != nil {
 		return seen, err
 	}
@@ -184,7 +200,7 @@ func (b *Backend) Observe(ctx context.Context, refs []backends.Ref) ([]backends.
 }
 
 func (b *Backend) report(ctx context.Context, ref backends.Ref) (*sparksubmit.Report, error) {
-	data, err := b.LauncherFile(ctx, ref, sparksubmit.ReportFile)
+	data, err := b.machine.LauncherFile(ctx, ref, sparksubmit.ReportFile)
 	if err != nil || data == nil {
 		return nil, err
 	}
@@ -215,7 +231,7 @@ func nonEmpty(words ...string) []string {
 // Release ends what is left of the application and removes what it left on the
 // cluster's file system, then all that is on the machine.
 func (b *Backend) Release(ctx context.Context, ref backends.Ref) error {
-	plan, err := b.LauncherFile(ctx, ref, sparksubmit.PlanFile)
+	plan, err := b.machine.LauncherFile(ctx, ref, sparksubmit.PlanFile)
 	if err != nil {
 		return fmt.Errorf("release %s.%d: %w", ref.Run, ref.Number, err)
 	}
@@ -225,7 +241,7 @@ func (b *Backend) Release(ctx context.Context, ref backends.Ref) error {
 			return fmt.Errorf("release %s.%d: %w", ref.Run, ref.Number, err)
 		}
 		if p.OnYARN() {
-			err := b.RunLauncher(ctx, ref, func(bin, dir string) []string {
+			err := b.machine.RunLauncher(ctx, ref, func(bin, dir string) []string {
 				return sparksubmit.EndCommand(bin, path.Join(dir, sparksubmit.PlanFile))
 			})
 			if exit, ok := errors.AsType[*host.ExitError](err); ok {
@@ -236,5 +252,5 @@ func (b *Backend) Release(ctx context.Context, ref backends.Ref) error {
 			}
 		}
 	}
-	return b.Machine.Release(ctx, ref)
+	return b.carrier.Release(ctx, ref)
 }

@@ -167,7 +167,7 @@ func TestYARN(t *testing.T) {
 			if want := "coefficients 3 of 6 rows ['0.1', '3'] train-" + mode + "\n"; !strings.Contains(c.log, want) {
 				t.Errorf("the log has no line %q:\n%s", want, c.log)
 			}
-			if f, err := c.home.Open("outputs/model.json"); err != nil {
+			if f, err := c.home.Open(t.Context(), "outputs/model.json"); err != nil {
 				t.Error(err)
 			} else {
 				_ = f.Close()

@@ -20,7 +20,7 @@ import (
 
 func newComputeAttach(c *cli) *cobra.Command {
 	cmd := &cobra.Command{Use: "attach", Short: "Make a machine a compute target"}
-	cmd.AddCommand(newAttachSSH(c), newAttachCluster(c), newAttachRetired())
+	cmd.AddCommand(newAttachSSH(c), newAttachCluster(c), newAttachSpark(c), newAttachRetired())
 	makeGroup(cmd)
 	return cmd
 }

@@ -36,19 +36,28 @@ func openMachines(
 	}
 	ahead := onhost.ServeAhead(digest)
 	here := host.NewHere(string(home))
+	sparks := sparks{installation: installation, snapshots: snapshots, set: set}
 	clusters := clusters{installation: installation, snapshots: snapshots, set: set, storage: storage, home: string(home)}
 	return &compute.Machines{
 		Installation: installation, By: whoWhere(), Here: here,
 		Connect: func(ctx context.Context, t *compute.Target, secrets compute.Secrets) (compute.Connection, error) {
-			if t.Kind == compute.Cluster && t.Config.Address == "" {
+			if t.Kind.OnCluster() && t.Config.Address == "" {
 				return connectHere(ctx, t.HereRoot(string(home)))
 			}
 			return compute.DialSSH(ctx, t, secrets, ahead, log)
 		},
-		ClusterID: clusters.id,
+		ClusterID: func(ctx context.Context, t *compute.Target, c compute.Connection) (string, error) {
+			if t.Kind == compute.Spark {
+				return sparks.id(ctx, t, c)
+			}
+			return clusters.id(ctx, t, c)
+		},
 		Backend: func(ctx context.Context, t *compute.Target, c compute.Connection) (backends.Backend, error) {
-			if t.Kind == compute.Cluster {
+			switch t.Kind {
+			case compute.Cluster:
 				return clusters.open(ctx, t, c)
+			case compute.Spark:
+				return sparks.open(ctx, t, c)
 			}
 			return sshbackend.New(ctx, sshbackend.Options{
 				Host: c, Installation: installation, Snapshots: snapshots, Images: set.BaseImages, MaxLog: int64(set.MaxLogSize),

@@ -88,7 +88,7 @@ func (hereConnection) Trouble() (time.Time, error) { return time.Time{}, nil }
 // identity tells the target apart from others: a cluster by itself, whatever
 // the machine where it is spoken to; a machine by its id.
 func (v *Visit) identity(ctx context.Context) (string, error) {
-	if v.t.Kind == Cluster {
+	if v.t.Kind.OnCluster() {
 		return v.m.ClusterID(ctx, v.t, v.c)
 	}
 	return machineIDOf(v.c.Greeting()), nil
@@ -96,7 +96,7 @@ func (v *Visit) identity(ctx context.Context) (string, error) {
 
 // sameCluster sees that a cluster is still the one that was attached.
 func (v *Visit) sameCluster(ctx context.Context) error {
-	if v.t.Kind != Cluster || v.t.MachineID == "" {
+	if !v.t.Kind.OnCluster() || v.t.MachineID == "" {
 		return nil
 	}
 	id, err := v.identity(ctx)

@@ -20,7 +20,13 @@ const (
 	SSH Kind = "ssh"
 	// Cluster is a batch engine, spoken to on a machine over SSH or here.
 	Cluster Kind = "cluster"
+	// Spark is spark-submit, on a machine over SSH or here.
+	Spark Kind = "spark"
 )
+
+// OnCluster reports whether targets of this kind are clusters, spoken to through
+// a machine that is not what runs fill.
+func (k Kind) OnCluster() bool { return k == Cluster || k == Spark }
 
 // LocalName is the name of the target that is built in.
 const LocalName = "local"
@@ -53,6 +59,8 @@ type Config struct {
 	Address string `json:"address"`
 	// Cluster is what a cluster is; nil for a machine.
 	Cluster *ClusterConfig `json:"cluster,omitempty"`
+	// Spark is what a Spark is; nil for all else.
+	Spark *SparkConfig `json:"spark,omitempty"`
 	// Identity is a private key's file; empty: those of the ssh configuration.
 	Identity string `json:"identity,omitempty"`
 	// Password and Passphrase are references; empty: none.

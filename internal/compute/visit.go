@@ -180,7 +180,7 @@ func (v *Visit) Claim(ctx context.Context, takeOver bool) (made bool, err error)
 func (v *Visit) Check() error { return v.judge(v.c.Greeting()) }
 
 func (v *Visit) judge(g sshhost.Greeting) error {
-	if v.t.Kind != Cluster && v.t.MachineID != "" && machineIDOf(g) != v.t.MachineID {
+	if !v.t.Kind.OnCluster() && v.t.MachineID != "" && machineIDOf(g) != v.t.MachineID {
 		return &OtherMachineError{Name: v.t.Name}
 	}
 	claim, err := claimAtLogin(g)

@@ -120,8 +120,12 @@ func (c *Controller) checkAttachment(a Attachment) error {
 		if a.Config.Cluster == nil || a.Config.Cluster.Engine != compute.EngineSlurm {
 			return &InvalidError{What: "the cluster's engine is not known", Where: "--engine", Hint: "the engine that is known is slurm"}
 		}
+	case compute.Spark:
+		if a.Config.Spark == nil || a.Config.Spark.Master == "" {
+			return &InvalidError{What: "the Spark has no master", Where: "--master", Hint: "yarn, spark://HOST:PORT, local or local[N]"}
+		}
 	default:
-		return &InvalidError{What: fmt.Sprintf("no kind of target is named %q", a.Kind), Hint: "the kinds that can be attached are ssh and cluster"}
+		return &InvalidError{What: fmt.Sprintf("no kind of target is named %q", a.Kind), Hint: "the kinds that can be attached are ssh, cluster and spark"}
 	}
 	if err := compute.CheckName(a.Name); err != nil {
 		return &InvalidError{What: err.Error()}
@@ -140,7 +144,7 @@ func (c *Controller) identify(ctx context.Context, v *compute.Visit, t *compute.
 	}
 	var known []compute.Known
 	for _, other := range c.allTargets() {
-		if r := other.record; r != nil && (r.Kind == compute.Cluster) == (t.Kind == compute.Cluster) {
+		if r := other.record; r != nil && (r.Kind == t.Kind || !r.Kind.OnCluster() && !t.Kind.OnCluster()) {
 			known = append(known, compute.Known{Name: r.Name, MachineID: r.MachineID, HostKey: r.HostKey})
 		}
 	}
@@ -149,7 +153,7 @@ func (c *Controller) identify(ctx context.Context, v *compute.Visit, t *compute.
 		return err
 	}
 	known = append(known, compute.Known{Name: localTarget, MachineID: here})
-	if t.Kind == compute.Cluster { // through whichever of its login nodes
+	if t.Kind.OnCluster() { // through whichever of its login nodes
 		return compute.Same(t.MachineID, "", known)
 	}
 	return compute.Same(t.MachineID, t.HostKey, known)

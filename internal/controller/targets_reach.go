@@ -224,6 +224,8 @@ func (r *attached) fill(s *slots) {
 	switch {
 	case r.Kind == compute.Cluster:
 		s.limit(r.Config.Cluster.MaxInFlight)
+	case r.Kind == compute.Spark:
+		s.limit(r.Config.Spark.MaxInFlight)
 	case r.Facts != nil:
 		size := queueSize(r.Name, r.Facts.Size())
 		s.resize(&size)

@@ -24,6 +24,17 @@ func readHadoopConf(dir string) (hadoopConf, error) {
 	if err != nil {
 		return nil, err
 	}
+	return parseHadoopConf(data)
+}
+
+// Managers are the addresses of the pages of a cluster's ResourceManagers, as its
+// yarn-site.xml says.
+func Managers(yarnSite []byte) ([]string, error) {
+	c, err := parseHadoopConf(yarnSite)
+	return c.managers(), err
+}
+
+func parseHadoopConf(data []byte) (hadoopConf, error) {
 	var site struct {
 		Properties []struct {
 			Name  string `xml:"name"`

@@ -76,20 +76,6 @@ func startSparkMaster(t testing.TB, spark SparkInstall) (string, error) {
 	return "spark://" + address, err
 }
 
-// freePorts are TCP ports on loopback that nobody listens on, each another.
-func freePorts(count int) ([]int, error) {
-	ports := make([]int, count)
-	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, fmt.Errorf("find a free port: %w", err)
-		}
-		defer func() { _ = l.Close() }() // nobody was accepted
-		ports[i] = l.Addr().(*net.TCPAddr).Port
-	}
-	return ports, nil
-}
-
 // answers reports whether somebody listens.
 func answers(ctx context.Context, address string) bool {
 	c, err := new(net.Dialer).DialContext(ctx, "tcp", address)
