@@ -23,7 +23,7 @@ func owned(t testing.TB, cmd *exec.Cmd, logPath string, ready func(context.Conte
 	if err := endOrphans(t.Context(), ledger, false); err != nil {
 		return err
 	}
-	readyCtx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	readyCtx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
 	pid, err := daemon(readyCtx, cmd, logPath, ready)
 	if err != nil {

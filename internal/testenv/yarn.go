@@ -200,7 +200,7 @@ func writeHadoopConf(conf, dir string, ports []int) error {
 			{"yarn.log-aggregation-enable", "true"}, {"yarn.nodemanager.remote-app-log-dir", "/logs"},
 			{"yarn.nodemanager.disk-health-checker.max-disk-utilization-per-disk-percentage", "99"},
 			{"yarn.nodemanager.local-dirs", filepath.Join(dir, "node")}, {"yarn.nodemanager.log-dirs", filepath.Join(dir, "node-logs")},
-			{"yarn.nm.liveness-monitor.expiry-interval-ms", "10000"}, {"yarn.am.liveness-monitor.expiry-interval-ms", "20000"},
+			{"yarn.nm.liveness-monitor.expiry-interval-ms", "10000"}, {"yarn.am.liveness-monitor.expiry-interval-ms", "120000"},
 		},
 		"capacity-scheduler.xml": {
 			{"yarn.scheduler.capacity.root.queues", "default"}, {"yarn.scheduler.capacity.root.default.capacity", "100"},
