@@ -201,7 +201,6 @@ var badSpecs = []struct{ name, text, want string }{
 	{"address with a password", "script: a.py\ninputs: {d: {path: 'https://u:hunter2@example.com/x'}}\n", "the address holds a name or password, which would be shown wherever the run is: job.yaml:2:20\nhint: leave what stands before the @ away"},
 	{"sha256", "script: a.py\ninputs: {d: {path: 'https://example.com/x', sha256: abc}}\n", "sha256 must be 64 hexadecimal digits: job.yaml:2:53\nhint: sha256sum FILE prints it"},
 	{"sha256 of a directory", "script: a.py\ninputs: {d: {path: x, sha256: abc}}\n", "sha256 is of a file from an https:// address: job.yaml:2:31\nhint: all others are checked without it"},
-	{"unknown scheme", "script: a.py\ninputs: {d: {path: 's3://x/y'}}\n", "inputs from s3:// are not known: job.yaml:2:20\nhint: one of azblob, https"},
 	{"a misspelt field of Spark", "script: a.py\nspark: {deploymode: client}\n", "unknown field \"deploymode\": job.yaml:2:9\nhint: did you mean \"deploy_mode\"?"},
 	{"a Spark command", "command: a\nkind: spark\n", "a Spark run has a script, not a command: job.yaml:1:10\nhint: give script: train.py, or a jar and spark.main_class"},
 	{"a jar without a class", "script: a.jar\nspark: {master: yarn}\n", "the script is a jar and spark.main_class does not say which class of it: job.yaml:2:8\nhint: main_class: org.example.Train"},

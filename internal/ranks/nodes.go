@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/runnerml/runner/internal/supervise"
 )
 
 // Over several nodes a head on the first one has the batch engine start one
@@ -140,7 +142,7 @@ func (c Config) head() (int, error) {
 	}
 	fmt.Printf("runner: rank %d on %s %s; the others were ended\n", f.Rank, f.Node, f.How)
 	if f.Signal != 0 {
-		dieBy(syscall.Signal(f.Signal))
+		supervise.DieBy(syscall.Signal(f.Signal))
 	}
 	return f.Code, nil
 }
