@@ -2,13 +2,14 @@
 
 GO       ?= go
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-LDFLAGS  := -s -w -X main.version=$(VERSION)
+LDFLAGS  := -s -w -X github.com/runnerml/runner/internal/program.version=$(VERSION)
 TOOLS    := $(CURDIR)/bin/tools
 LINT     := $(TOOLS)/golangci-lint
 LINT_VERSION := v2.15.0
 SOAK_RUNS ?= 200
+CROSS    ?= linux/amd64 linux/arm64 darwin/arm64 darwin/amd64
 
-.PHONY: build demo test unit lint deps cross bench soak conformance generate clean
+.PHONY: build demo test unit lint deps cross cross-vet bench soak conformance generate clean
 
 build: ## one static binary, bin/runner
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/runner ./cmd/runner
@@ -20,7 +21,7 @@ demo: build ## a real training run on this computer, from nothing
 	bin/runner show @last
 	bin/runner outputs @last
 
-test: deps build cross lint unit ## everything that CI runs; installs what it needs when run as root
+test: deps build cross cross-vet lint unit ## everything that CI runs; installs what it needs when run as root
 
 deps:
 	$(GO) run ./internal/testenv/cmd/testenv install
@@ -34,9 +35,13 @@ lint: $(LINT)
 $(LINT):
 	GOBIN=$(TOOLS) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
 
-cross: ## the platforms that no test runs on must compile
-	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) build -o bin/runner-linux-arm64 ./cmd/runner
-	CGO_ENABLED=0 GOOS=darwin GOARCH=arm64 $(GO) build -o bin/runner-darwin-arm64 ./cmd/runner
+cross: $(CROSS:%=cross/%) ## this version for other platforms, bin/runner-OS-ARCH, as machines over SSH need it
+
+cross/%:
+	CGO_ENABLED=0 GOOS=$(word 1,$(subst /, ,$*)) GOARCH=$(word 2,$(subst /, ,$*)) \
+		$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/runner-$(subst /,-,$*) ./cmd/runner
+
+cross-vet: ## all of it, tests too, must compile where no test runs
 	CGO_ENABLED=0 GOOS=darwin GOARCH=arm64 $(GO) vet ./...
 
 bench: build ## ratios to the bare tools, measured in the same run

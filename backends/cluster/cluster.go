@@ -14,6 +14,7 @@ import (
 	"github.com/runnerml/runner/internal/blob"
 	"github.com/runnerml/runner/internal/host"
 	"github.com/runnerml/runner/internal/machine"
+	"github.com/runnerml/runner/internal/program"
 	"github.com/runnerml/runner/internal/snapshot"
 	"github.com/runnerml/runner/runconfig"
 )
@@ -43,6 +44,8 @@ type Options struct {
 	// Here is a root on this computer, for data that the cluster cannot fetch
 	// itself; empty: nothing goes this way.
 	Here string
+	// Programs has our program for hosts of other platforms; nil: there is none.
+	Programs *program.Finder
 	// Unreachable reports whether an error of Host says that it cannot be asked
 	// now; nil: none does.
 	Unreachable func(error) bool
@@ -81,7 +84,7 @@ func New(ctx context.Context, o Options) (*Backend, error) {
 		o.Poll = DefaultPoll
 	}
 	m, err := machine.New(ctx, machine.Config{
-		Host: o.Host, Installation: o.Installation, Store: o.Snapshots, Images: o.Images, MaxLog: o.MaxLog, Unreachable: o.Unreachable,
+		Host: o.Host, Installation: o.Installation, Store: o.Snapshots, Programs: o.Programs, Images: o.Images, MaxLog: o.MaxLog, Unreachable: o.Unreachable,
 		Jobs: true, Nodes: o.Engine.Nodes,
 		Credential: o.Credential, Here: o.Here,
 	})

@@ -16,6 +16,7 @@ import (
 	"github.com/runnerml/runner/internal/host"
 	"github.com/runnerml/runner/internal/inventory"
 	"github.com/runnerml/runner/internal/machine"
+	"github.com/runnerml/runner/internal/program"
 	"github.com/runnerml/runner/internal/run"
 	"github.com/runnerml/runner/internal/snapshot"
 	"github.com/runnerml/runner/internal/sparksubmit"
@@ -40,6 +41,8 @@ type Options struct {
 	HadoopConf string
 	// MaxLog is how many bytes of an attempt's output are kept; zero: the default.
 	MaxLog int64
+	// Programs has our program for hosts of other platforms; nil: there is none.
+	Programs *program.Finder
 	// Environ is what processes inherit the baseline of; nil: what the host gives
 	// to whoever logs in.
 	Environ []string
@@ -78,7 +81,7 @@ var (
 func New(ctx context.Context, o Options) (*Backend, error) {
 	b := &Backend{options: o}
 	m, err := machine.New(ctx, machine.Config{
-		Host: o.Host, Installation: o.Installation, Store: o.Snapshots, MaxLog: o.MaxLog, Environ: o.Environ, Unreachable: o.Unreachable,
+		Host: o.Host, Installation: o.Installation, Store: o.Snapshots, Programs: o.Programs, MaxLog: o.MaxLog, Environ: o.Environ, Unreachable: o.Unreachable,
 		Probe: o.Probe, Launcher: b.launch,
 	})
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/runnerml/runner/internal/host/sshhost"
 	"github.com/runnerml/runner/internal/inventory"
 	"github.com/runnerml/runner/internal/machine"
+	"github.com/runnerml/runner/internal/program"
 	"github.com/runnerml/runner/internal/snapshot"
 )
 
@@ -25,6 +26,8 @@ type Options struct {
 	Installation string
 	// Snapshots is where sources and inputs are sent from.
 	Snapshots *snapshot.Store
+	// Programs has our program for machines of other platforms; nil: there is none.
+	Programs *program.Finder
 	// Engine says where the machine's Docker engine listens, when it is not
 	// found by itself.
 	Engine container.Options
@@ -54,7 +57,7 @@ var (
 // New opens the backend: our program is put on the machine, if it is not there.
 func New(ctx context.Context, o Options) (*Backend, error) {
 	m, err := machine.New(ctx, machine.Config{
-		Host: o.Host, Installation: o.Installation, Store: o.Snapshots, Engine: o.Engine, Images: o.Images, MaxLog: o.MaxLog, Probe: o.Probe,
+		Host: o.Host, Installation: o.Installation, Store: o.Snapshots, Programs: o.Programs, Engine: o.Engine, Images: o.Images, MaxLog: o.MaxLog, Probe: o.Probe,
 		Credential: o.Credential, Here: o.Here,
 		Unreachable: func(err error) bool { return errors.Is(err, sshhost.ErrUnreachable) },
 	})

@@ -25,6 +25,7 @@ import (
 	"github.com/runnerml/runner/internal/container"
 	"github.com/runnerml/runner/internal/host/sshhost"
 	"github.com/runnerml/runner/internal/onhost"
+	"github.com/runnerml/runner/internal/program"
 	"github.com/runnerml/runner/internal/ranks"
 	"github.com/runnerml/runner/internal/snapshot"
 	"github.com/runnerml/runner/internal/supervise"
@@ -66,6 +67,8 @@ type login struct {
 	// Socket of a Docker engine there, or empty.
 	Socket string
 	MaxLog int64
+	// Programs for machines of other platforms; nil: there are none.
+	Programs *program.Finder
 }
 
 // backend is the door and the connection behind it.
@@ -86,7 +89,7 @@ func (l login) open(ctx context.Context) (*backend, error) {
 		return nil, err
 	}
 	b, err := ssh.New(ctx, ssh.Options{
-		Host: h, Installation: "test-" + filepath.Base(l.Home), Snapshots: store, Engine: container.Options{Socket: l.Socket}, MaxLog: l.MaxLog,
+		Host: h, Installation: "test-" + filepath.Base(l.Home), Snapshots: store, Programs: l.Programs, Engine: container.Options{Socket: l.Socket}, MaxLog: l.MaxLog,
 	})
 	if err != nil {
 		return nil, errors.Join(err, h.Close())

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/runnerml/runner/internal/client"
+	"github.com/runnerml/runner/internal/program"
 	"github.com/runnerml/runner/internal/server"
 	"github.com/spf13/cobra"
 )
@@ -112,7 +113,7 @@ func (a *agentProcess) run(ctx context.Context) (err error) {
 	s := server.New(server.Options{
 		Service: e.service, Snapshots: e.snapshots, Metrics: e.metrics, Log: a.log,
 		Info: server.AgentInfo{
-			Version: currentVersion().Version, Build: l.Build, PID: os.Getpid(),
+			Version: program.Own().Version, Build: l.Build, PID: os.Getpid(),
 			StartedAt: a.now().UTC(), Schema: a.schema, Foreground: !a.spawned, Docker: docker,
 		},
 	})

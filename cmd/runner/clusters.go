@@ -11,6 +11,7 @@ import (
 	"github.com/runnerml/runner/internal/compute"
 	"github.com/runnerml/runner/internal/host"
 	"github.com/runnerml/runner/internal/host/sshhost"
+	"github.com/runnerml/runner/internal/program"
 	"github.com/runnerml/runner/internal/settings"
 	"github.com/runnerml/runner/internal/snapshot"
 )
@@ -19,6 +20,7 @@ import (
 type clusters struct {
 	installation string
 	snapshots    *snapshot.Store
+	programs     *program.Finder
 	set          *settings.Settings
 	storage      *storageAccounts
 	// home is RUNNER_HOME.
@@ -72,7 +74,7 @@ func (c clusters) open(ctx context.Context, t *compute.Target, on compute.Connec
 		return nil, err
 	}
 	return cluster.New(ctx, cluster.Options{
-		Host: on, Engine: engine, Installation: c.installation, Snapshots: c.snapshots, Images: c.set.BaseImages, MaxLog: int64(c.set.MaxLogSize),
+		Host: on, Engine: engine, Installation: c.installation, Snapshots: c.snapshots, Programs: c.programs, Images: c.set.BaseImages, MaxLog: int64(c.set.MaxLogSize),
 		Credential: c.storage.credential, Here: c.home,
 		Unreachable: func(err error) bool { return errors.Is(err, sshhost.ErrUnreachable) },
 	})

@@ -3,21 +3,21 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"os/user"
-	"path/filepath"
 
 	"github.com/runnerml/runner/backends"
 	sshbackend "github.com/runnerml/runner/backends/ssh"
 	"github.com/runnerml/runner/internal/compute"
 	"github.com/runnerml/runner/internal/host"
 	"github.com/runnerml/runner/internal/onhost"
+	"github.com/runnerml/runner/internal/program"
 	"github.com/runnerml/runner/internal/server"
 	"github.com/runnerml/runner/internal/settings"
 	"github.com/runnerml/runner/internal/snapshot"
 	"github.com/runnerml/runner/internal/store"
-	"github.com/runnerml/runner/internal/supervise"
 )
 
 // openMachines makes the machines that targets are reachable. close comes
@@ -30,21 +30,21 @@ func openMachines(
 	if err != nil {
 		return nil, nil, err
 	}
-	digest, err := supervise.OwnDigest(filepath.Join(string(home), supervise.BinDir))
+	executable, err := os.Executable()
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("find our own executable: %w", err)
 	}
-	ahead := onhost.ServeAhead(digest)
+	programs := &program.Finder{Configured: set.Programs, Executable: executable, Home: string(home)}
 	here := host.NewHere(string(home))
-	sparks := sparks{installation: installation, snapshots: snapshots, set: set}
-	clusters := clusters{installation: installation, snapshots: snapshots, set: set, storage: storage, home: string(home)}
+	sparks := sparks{installation: installation, snapshots: snapshots, programs: programs, set: set}
+	clusters := clusters{installation: installation, snapshots: snapshots, programs: programs, set: set, storage: storage, home: string(home)}
 	return &compute.Machines{
 		Installation: installation, By: whoWhere(), Here: here,
 		Connect: func(ctx context.Context, t *compute.Target, secrets compute.Secrets) (compute.Connection, error) {
 			if t.Kind.OnCluster() && t.Config.Address == "" {
 				return connectHere(ctx, t.HereRoot(string(home)))
 			}
-			return compute.DialSSH(ctx, t, secrets, ahead, log)
+			return compute.DialSSH(ctx, t, secrets, aheadOf(t, programs), log)
 		},
 		ClusterID: func(ctx context.Context, t *compute.Target, c compute.Connection) (string, error) {
 			if t.Kind == compute.Spark {
@@ -60,11 +60,25 @@ func openMachines(
 				return sparks.open(ctx, t, c)
 			}
 			return sshbackend.New(ctx, sshbackend.Options{
-				Host: c, Installation: installation, Snapshots: snapshots, Images: set.BaseImages, MaxLog: int64(set.MaxLogSize),
+				Host: c, Installation: installation, Snapshots: snapshots, Programs: programs, Images: set.BaseImages, MaxLog: int64(set.MaxLogSize),
 				Credential: storage.credential, Here: string(home),
 			})
 		},
 	}, here.Close, nil
+}
+
+// aheadOf is the process that a login to a target's machine may start, by what
+// the machine was when it was attached; nil: there is no program for it.
+func aheadOf(t *compute.Target, programs *program.Finder) []string {
+	find := programs.Running
+	if t.Facts != nil {
+		find = func() (*program.Program, error) { return programs.Find(t.Facts.System.OS + "/" + t.Facts.System.Arch) }
+	}
+	p, err := find()
+	if err != nil {
+		return nil // it is said when the program is needed
+	}
+	return onhost.ServeAhead(p.Digest)
 }
 
 // whoWhere is who we are, for those who find our claim on a machine.

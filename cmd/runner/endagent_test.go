@@ -38,7 +38,7 @@ func TestEndUpgrade(t *testing.T) {
 	c := testenv.Runner(t)
 	later := *c
 	later.Bin = filepath.Join(t.TempDir(), "runner")
-	build := exec.Command("go", "build", "-ldflags", "-X main.version=later", "-o", later.Bin, ".")
+	build := exec.Command("go", "build", "-ldflags", "-X github.com/runnerml/runner/internal/program.version=later", "-o", later.Bin, ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -162,6 +163,59 @@ func read(t *testing.T, name string) string {
 		t.Fatal(err)
 	}
 	return string(data)
+}
+
+// A machine of another platform needs a program that is for it; all that can be
+// wrong with that is said, and nothing stays there.
+func TestEndSSHAnotherPlatform(t *testing.T) {
+	t.Parallel()
+	b := newSSHBox(t, testenv.SSHKind{User: testenv.SSHUser{Files: map[string]string{
+		".bashrc": "PATH=$HOME/bin:$PATH\n", "bin/uname": "#!/bin/sh\ncase $1 in -snm) echo Linux gpubox ppc64le;; *) exec /bin/uname \"$@\";; esac\n",
+	}}})
+	if err := os.Chmod(filepath.Join(b.Account.Home, "bin", "uname"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	own := "linux/" + runtime.GOARCH
+	dir := filepath.Dir(b.cli.Bin)
+	// Of the same build, for another platform than its name says.
+	wrong := read(t, b.cli.Bin)
+	build := strings.Fields(b.cli.Run("version"))[1]
+	how := "hint: in the source of " + regexp.QuoteMeta(build) + ".*, make cross CROSS=linux/ppc64le makes bin/runner-linux-ppc64le; put it "
+	for _, c := range []struct {
+		name string
+		// file that is there, and config.yaml
+		file, content, config string
+		lines                 []string
+	}{
+		{"none", "", "", "", []string{
+			"error: the machine is linux/ppc64le, this runner is for " + own + ", and there is no runner for linux/ppc64le .looked for " + dir + "/runner-linux-ppc64le, " + b.cli.Home + "/bin/runner-linux-ppc64le.",
+			how + "into " + dir + " or " + b.cli.Home + "/bin, or name it in config.yaml: programs: {linux/ppc64le: PATH}",
+		}},
+		{"one for another platform", filepath.Join(b.cli.Home, "bin", "runner-linux-ppc64le"), wrong, "", []string{
+			"error: " + b.cli.Home + "/bin/runner-linux-ppc64le cannot be used as the runner for linux/ppc64le: it was built for " + own, how + "there in its place",
+		}},
+		{"something else", filepath.Join(dir, "runner-linux-ppc64le"), "#!/bin/sh\n", "", []string{
+			"error: " + dir + "/runner-linux-ppc64le cannot be used as the runner for linux/ppc64le: it is not a runner", how + "there in its place",
+		}},
+		{"named and not there", "", "", "programs: {linux/ppc64le: /nowhere/runner}\n", []string{
+			"error: /nowhere/runner cannot be used as the runner for linux/ppc64le: it is not there, and programs in config.yaml names it", how + "there in its place",
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if c.file != "" {
+				write(t, c.file, c.content)
+			}
+			if c.config != "" {
+				write(t, filepath.Join(b.cli.Home, "config.yaml"), c.config)
+				b.cli.Run("agent", "stop") // it reads it when it starts
+			}
+			s := say(t, b.cli, nil, append([]string{"compute", "attach", "ssh", "box"}, b.flags...)...)
+			s.want(t, 3, c.lines...)
+			if left, err := os.ReadDir(filepath.Join(b.Account.Home, ".runner")); err == nil {
+				t.Error("left on the machine:", left)
+			}
+		})
+	}
 }
 
 // A machine without Python takes what needs none, and says what is missing.

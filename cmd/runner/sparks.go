@@ -11,6 +11,7 @@ import (
 	"github.com/runnerml/runner/internal/compute"
 	"github.com/runnerml/runner/internal/host"
 	"github.com/runnerml/runner/internal/host/sshhost"
+	"github.com/runnerml/runner/internal/program"
 	"github.com/runnerml/runner/internal/settings"
 	"github.com/runnerml/runner/internal/snapshot"
 )
@@ -19,6 +20,7 @@ import (
 type sparks struct {
 	installation string
 	snapshots    *snapshot.Store
+	programs     *program.Finder
 	set          *settings.Settings
 }
 
@@ -45,7 +47,7 @@ func (s sparks) open(ctx context.Context, t *compute.Target, on compute.Connecti
 		return nil, err
 	}
 	o := spark.Options{
-		Host: on, Installation: s.installation, Snapshots: s.snapshots, MaxLog: int64(s.set.MaxLogSize),
+		Host: on, Installation: s.installation, Snapshots: s.snapshots, Programs: s.programs, MaxLog: int64(s.set.MaxLogSize),
 		Master: t.Config.Spark.Master, DeployMode: t.Config.Spark.DeployMode, Submit: found.Submit, HadoopConf: t.Config.Spark.HadoopConf,
 		Unreachable: func(err error) bool { return errors.Is(err, sshhost.ErrUnreachable) },
 	}

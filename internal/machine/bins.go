@@ -20,24 +20,27 @@ const keptBin = 24 * time.Hour
 // that serves us from then on, which a login may have started already.
 func install(ctx context.Context, c Config) (bin string, served *onhost.Host, err error) {
 	if _, local := c.Host.(host.Local); local {
-		bin, err = supervise.Install(ctx, c.Host)
+		bin, err = supervise.Install(ctx, c.Host, c.Programs)
 		return bin, nil, err
 	}
-	digest, err := supervise.OwnDigest("")
+	p, err := supervise.Fitting(ctx, c.Host, c.Programs)
 	if err != nil {
 		return "", nil, err
 	}
-	bin = path.Join(c.Host.Root(), supervise.BinName(digest))
+	bin = path.Join(c.Host.Root(), supervise.BinName(p.Digest))
 	served = onhost.NewHost(c.Host, bin)
-	got, err := served.Digest(ctx)
-	if err == nil && got == digest {
+	got, err := served.Program(ctx)
+	if err == nil && got.Digest == p.Digest {
+		if err := p.Check(got); err != nil {
+			return "", nil, errors.Join(err, served.Close())
+		}
 		return bin, served, nil
 	}
 	if closeErr := served.Close(); closeErr != nil || ctx.Err() != nil || c.unreachable(err) {
 		return "", nil, errors.Join(err, closeErr)
 	}
 	// It is not there, or not what it should be.
-	if bin, err = supervise.Install(ctx, c.Host); err != nil {
+	if bin, err = supervise.Install(ctx, c.Host, c.Programs); err != nil {
 		return "", nil, err
 	}
 	return bin, onhost.NewHost(c.Host, bin), nil

@@ -14,6 +14,7 @@ import (
 	"github.com/runnerml/runner/internal/host"
 	"github.com/runnerml/runner/internal/inventory"
 	"github.com/runnerml/runner/internal/onhost"
+	"github.com/runnerml/runner/internal/program"
 	"github.com/runnerml/runner/internal/provision"
 	"github.com/runnerml/runner/internal/ranks"
 	"github.com/runnerml/runner/internal/snapshot"
@@ -28,6 +29,9 @@ type Config struct {
 	Installation string
 	// Store holds the sources, on this computer.
 	Store *snapshot.Store
+	// Programs has our program for other platforms than ours; nil: a host must be
+	// of ours.
+	Programs *program.Finder
 	// Unreachable reports whether an error of Host says that it cannot be asked
 	// now, so that asking later can help; nil: none does.
 	Unreachable func(error) bool

@@ -7,14 +7,17 @@ import (
 	"io/fs"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/runnerml/runner/internal/datafetch"
 )
 
 // failure is an error of a verb on its way to whoever asked.
 type failure struct {
 	Message string `json:"message"`
-	// Errno of the system, so that a full disk is known as one.
-	Errno int `json:"errno,omitempty"`
+	// Errno of the system, so that a full disk is known as one: its name, as
+	// systems do not agree on the numbers.
+	Errno string `json:"errno,omitempty"`
 	// Hint and Data are of data that could not be read.
 	Hint string      `json:"hint,omitempty"`
 	Data DataTrouble `json:"data,omitempty"`
@@ -62,7 +65,7 @@ func HintOf(err error) string {
 func failureOf(err error) failure {
 	f := failure{Message: err.Error(), Hint: datafetch.HintOf(err), Data: TroubleOf(err)}
 	if no, ok := errors.AsType[syscall.Errno](err); ok {
-		f.Errno = int(no)
+		f.Errno = unix.ErrnoName(no)
 	}
 	return f
 }
@@ -72,7 +75,18 @@ func decodeFailure(payload []byte) error {
 	if err := json.Unmarshal(payload, &f); err != nil {
 		return fmt.Errorf("what failed on the host: %w", err)
 	}
-	return &HostError{Message: f.Message, errno: syscall.Errno(f.Errno), hint: f.Hint, data: f.Data}
+	return &HostError{Message: f.Message, errno: errnoOf(f.Errno), hint: f.Hint, data: f.Data}
+}
+
+// errnoOf is the error of this system with a name; zero: it has none such.
+func errnoOf(name string) syscall.Errno {
+	const most = 256 // no system has as many
+	for no := syscall.Errno(1); name != "" && no < most; no++ {
+		if unix.ErrnoName(no) == name {
+			return no
+		}
+	}
+	return 0
 }
 
 // HostError is what went wrong on the machine itself.

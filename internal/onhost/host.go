@@ -15,6 +15,7 @@ import (
 
 	"github.com/runnerml/runner/internal/host"
 	"github.com/runnerml/runner/internal/inventory"
+	"github.com/runnerml/runner/internal/program"
 	"github.com/runnerml/runner/internal/supervise"
 )
 
@@ -42,10 +43,10 @@ func ServeAhead(digest string) []string {
 	return []string{supervise.BinName(digest), "onhost", "serve"}
 }
 
-// Digest says which program it is that we speak with.
-func (h *Host) Digest(ctx context.Context) (digest string, err error) {
-	err = h.value(ctx, opDigest, "", request{}, &digest)
-	return digest, err
+// Program says which program it is that we speak with.
+func (h *Host) Program(ctx context.Context) (who program.Identity, err error) {
+	err = h.value(ctx, opProgram, "", request{}, &who)
+	return who, err
 }
 
 // Probe asks for what inventory.Probe does, in one question.

@@ -16,7 +16,7 @@ import (
 
 	"github.com/runnerml/runner/internal/host"
 	"github.com/runnerml/runner/internal/inventory"
-	"github.com/runnerml/runner/internal/supervise"
+	"github.com/runnerml/runner/internal/program"
 )
 
 // request is one thing that serve is asked for, on a stream of its own.
@@ -47,7 +47,7 @@ const (
 	opWrite    = "write"
 	opRun      = "run"
 	opSpawn    = "spawn"
-	opDigest   = "digest"
+	opProgram  = "program"
 	opProbe    = "probe"
 	opAlive    = "alive"
 
@@ -162,8 +162,8 @@ func (s *served) answer(ctx context.Context) error {
 		if data, err = io.ReadAll(s.in.stream()); err == nil {
 			err = s.here.WriteFile(ctx, name, data, r.Mode)
 		}
-	case opDigest:
-		answer, err = supervise.OwnDigest(filepath.Join(s.here.Root(), supervise.BinDir))
+	case opProgram:
+		answer, err = program.Identify(filepath.Join(s.here.Root(), program.BinDir))
 	case opProbe:
 		answer, err = inventory.Probe(ctx, s.here)
 	case opRun, opSpawn:

@@ -7,6 +7,7 @@ import (
 
 	"github.com/runnerml/runner/internal/compute"
 	"github.com/runnerml/runner/internal/controller"
+	"github.com/runnerml/runner/internal/program"
 	"github.com/runnerml/runner/internal/run"
 	"github.com/runnerml/runner/internal/store"
 )
@@ -157,6 +158,19 @@ func isTarget(err error, p *Problem) bool {
 			p.Code = Code(run.OutcomeTargetUnreachable)
 			return true
 		}
+	}
+	return isProgram(err, p)
+}
+
+// isProgram gives p the words of a machine for which we have no program.
+func isProgram(err error, p *Problem) bool {
+	if e, ok := errors.AsType[*program.MissingError](err); ok {
+		p.Code, p.Message = Code(run.OutcomeTargetUnreachable), e.Error()
+		return true
+	}
+	if e, ok := errors.AsType[*program.WrongError](err); ok {
+		p.Code, p.Message = Code(run.OutcomeTargetUnreachable), e.Error()
+		return true
 	}
 	return false
 }

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -35,6 +36,9 @@ type Settings struct {
 	// BaseImages replaces the references that cpu and gpu stand for: all rows
 	// of a name that is given here.
 	BaseImages []environment.BaseImage `yaml:"base_images"`
+	// Programs are files of this program for machines of other platforms, by
+	// platform: "linux/arm64". Default: what lies beside the executable or in bin.
+	Programs map[string]string `yaml:"programs"`
 	// Local limits what runs may take of this computer.
 	Local Local `yaml:"local"`
 	// Artifacts says where outputs, logs and checkpoints of runs end. Default:
@@ -102,6 +106,9 @@ func Load(home string) (*Settings, error) {
 	return s, nil
 }
 
+// platformForm is a system and an architecture in Go's words.
+var platformForm = regexp.MustCompile(`^[a-z0-9]+/[a-z0-9]+$`)
+
 func (s *Settings) problems() []yamlpos.Problem {
 	return append(s.limits(), s.Artifacts.problems()...)
 }
@@ -142,6 +149,14 @@ func (s *Settings) limits() []yamlpos.Problem {
 		if ref != Identity && ref != Public && (!isReference || kind != "env" && kind != "file" && kind != "secret") {
 			// What stands here may be the secret itself: it is not repeated.
 			wrong(yamlpos.Join("storage_accounts", account), "must be env:NAME, file:PATH, secret:NAME, identity or public")
+		}
+	}
+	for platform, file := range s.Programs {
+		if !platformForm.MatchString(platform) {
+			wrong(yamlpos.Join("programs", platform), "must be a platform, for example linux/arm64")
+		}
+		if !filepath.IsAbs(file) {
+			wrong(yamlpos.Join("programs", platform), "must be an absolute path")
 		}
 	}
 	for i, b := range s.BaseImages {

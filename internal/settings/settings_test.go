@@ -44,6 +44,11 @@ func TestLoad(t *testing.T) {
 		"a misspelt field":          {file: "max_logsize: 2MiB\n", err: "config.yaml:1:1"},
 		"too small":                 {file: "max_log_size: 1\n", err: "at least 1MiB"},
 		"a wrong name":              {file: "base_images: [{name: tpu, reference: x}]\n", err: "must be cpu or gpu"},
+		"programs": {file: "programs: {linux/arm64: /opt/runner-linux-arm64}\n", check: func(s *Settings) bool {
+			return s.Programs["linux/arm64"] == "/opt/runner-linux-arm64"
+		}},
+		"no platform":     {file: "programs: {arm64: /opt/x}\n", err: "for example linux/arm64"},
+		"a relative path": {file: "programs: {linux/arm64: x}\n", err: "must be an absolute path"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			home := t.TempDir()

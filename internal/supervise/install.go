@@ -3,83 +3,96 @@ package supervise
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/runnerml/runner/internal/host"
+	"github.com/runnerml/runner/internal/program"
 )
 
-// binPrefix begins the name of every copy of this program; twelve digits of
+// binPrefix begins the name of every copy of this program; so many digits of
 // its digest follow.
-const binPrefix = "runner-"
-
-// BinDir is where they lie under a host's root.
-const BinDir = "bin"
+const (
+	binPrefix = "runner-"
+	binDigits = 12
+)
 
 // BinName is where the copy of the program with this digest lies under a
 // host's root.
-func BinName(digest string) string { return path.Join(BinDir, binPrefix+digest[:12]) }
+func BinName(digest string) string { return path.Join(program.BinDir, binPrefix+digest[:binDigits]) }
 
-// ErrPlatform is a host of another kind than this program was built for.
-var ErrPlatform = errors.New("this program was built for another kind of machine")
+// isBin tells the name of a copy from that of a file that somebody put beside
+// them.
+func isBin(name string) bool {
+	digits, ok := strings.CutPrefix(name, binPrefix)
+	return ok && len(digits) == binDigits && strings.Trim(digits, "0123456789abcdef") == ""
+}
 
-// Install puts the program that runs under the host's root as
+// Install puts the program for the host's platform under its root as
 // bin/runner-DIGEST and says where. Supervisors run from there, so that an
 // upgrade does not pull it from under them. What is there already is checked.
-func Install(ctx context.Context, h host.Host) (bin string, err error) {
-	p, err := h.Platform(ctx)
-	if err != nil {
-		return "", fmt.Errorf("install: %w", err)
-	}
-	if p.OS != runtime.GOOS || p.Arch != runtime.GOARCH {
-		return "", fmt.Errorf("install on %s: %w: it is %s/%s, the program %s/%s", p.Hostname, ErrPlatform, p.OS, p.Arch, runtime.GOOS, runtime.GOARCH)
-	}
+// programs has those for other platforms than our own; nil: there are none. Its
+// errors come out.
+func Install(ctx context.Context, h host.Host, programs *program.Finder) (bin string, err error) {
+	dir := path.Join(h.Root(), program.BinDir)
+	put, check := putThere, checkThere
 	_, local := h.(host.Local)
-	dir := path.Join(h.Root(), BinDir)
-	remembered := ""
+	var p *program.Program
 	if local {
-		remembered = dir
+		put, check = putHere, checkHere
+		p, err = (&program.Finder{Home: h.Root()}).Running()
+	} else {
+		p, err = Fitting(ctx, h, programs)
 	}
-	digest, err := OwnDigest(remembered)
 	if err != nil {
 		return "", fmt.Errorf("install: %w", err)
 	}
-	bin = path.Join(h.Root(), BinName(digest))
+	bin = path.Join(h.Root(), BinName(p.Digest))
 	if err := h.MkdirAll(ctx, dir, 0o700); err != nil {
 		return "", fmt.Errorf("install: %w", err)
 	}
-	check, put := checkThere, putThere
-	if local {
-		check, put = checkHere, putHere
+	err = check(ctx, h, bin, p)
+	if err == nil && local {
+		now := time.Now()
+		_ = os.Chtimes(bin, now, now) // else it only seems unused for longer
 	}
-	if check(ctx, h, bin, digest) == nil {
-		if local {
-			now := time.Now()
-			_ = os.Chtimes(bin, now, now) // else it only seems unused for longer
-		}
-		return bin, nil
+	if _, wrong := errors.AsType[*program.WrongError](err); err == nil || wrong {
+		return bin, err // another copy of it would not be better
 	}
-	if err := put(ctx, h, bin); err != nil {
+	if err := put(ctx, h, bin, p); err != nil {
 		return "", fmt.Errorf("install: %w", err)
 	}
-	if err := check(ctx, h, bin, digest); err != nil {
+	err = check(ctx, h, bin, p)
+	if _, ran := errors.AsType[*host.ExitError](err); ran {
+		err = p.Mute(err)
+	}
+	if err != nil {
 		return "", fmt.Errorf("install: %w", err)
 	}
 	return bin, nil
 }
 
+// Fitting is the program for a host's platform.
+func Fitting(ctx context.Context, h host.Host, programs *program.Finder) (*program.Program, error) {
+	on, err := h.Platform(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return programs.Find(on.OS + "/" + on.Arch)
+}
+
 // binMode: whoever a container runs as must be able to start it.
 const binMode = 0o755
 
-func checkHere(_ context.Context, _ host.Host, bin, digest string) error {
+func checkHere(_ context.Context, _ host.Host, bin string, p *program.Program) error {
 	f, err := os.Open(bin)
 	if err != nil {
 		return err
@@ -89,11 +102,11 @@ func checkHere(_ context.Context, _ host.Host, bin, digest string) error {
 	if err != nil {
 		return err
 	}
-	got, err := digestIn(filepath.Dir(bin), f)
+	got, err := program.DigestIn(filepath.Dir(bin), f)
 	if err != nil {
 		return err
 	}
-	if got != digest || info.Mode().Perm() != binMode {
+	if got != p.Digest || info.Mode().Perm() != binMode {
 		return fmt.Errorf("%s is not what it should be", bin)
 	}
 	return nil
@@ -102,8 +115,8 @@ func checkHere(_ context.Context, _ host.Host, bin, digest string) error {
 // putHere copies through the kernel, which shares the blocks where it can. It
 // is not a hard link: a file that is overwritten in place changes with all its
 // links.
-func putHere(_ context.Context, _ host.Host, bin string) (err error) {
-	from, err := openSelf()
+func putHere(_ context.Context, _ host.Host, bin string, p *program.Program) (err error) {
+	from, err := p.Open()
 	if err != nil {
 		return err
 	}
@@ -128,22 +141,23 @@ func putHere(_ context.Context, _ host.Host, bin string) (err error) {
 	return os.Rename(to.Name(), bin)
 }
 
-func checkThere(ctx context.Context, h host.Host, bin, digest string) error {
+func checkThere(ctx context.Context, h host.Host, bin string, p *program.Program) error {
 	if _, err := h.Stat(ctx, bin); err != nil {
 		return err
 	}
 	var out bytes.Buffer
-	if err := h.Run(ctx, host.Command{Argv: []string{bin, "supervise", "digest"}, Stdout: &out}); err != nil {
+	if err := h.Run(ctx, host.Command{Argv: []string{bin, "supervise", "program"}, Stdout: &out}); err != nil {
 		return err
 	}
-	if got := strings.TrimSpace(out.String()); got != digest {
+	var who program.Identity
+	if err := json.Unmarshal(out.Bytes(), &who); err != nil || who.Digest != p.Digest {
 		return fmt.Errorf("%s is not what it should be", bin)
 	}
-	return nil
+	return p.Check(who)
 }
 
-func putThere(ctx context.Context, h host.Host, bin string) error {
-	f, err := openSelf()
+func putThere(ctx context.Context, h host.Host, bin string, p *program.Program) error {
+	f, err := p.Open()
 	if err != nil {
 		return err
 	}

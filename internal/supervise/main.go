@@ -28,7 +28,7 @@ const usage = `usage: runner supervise DIR < LAUNCH
        runner supervise clean DIR
        runner supervise log [--offset BYTES] [--follow] DIR
        runner supervise offset --since TIME DIR
-       runner supervise digest
+       runner supervise program
 `
 
 // Main is the hidden subcommand "runner supervise"; args are what follows that
@@ -46,8 +46,8 @@ func Main(args []string, stdin io.Reader, stdout io.Writer) int {
 		err = mainClean(args[1:])
 	case "log":
 		err = mainLog(args[1:], stdout)
-	case "digest":
-		err = mainDigest(stdout)
+	case "program":
+		err = mainProgram(stdout)
 	case "--launch-file":
 		code, err = mainContainer(args[1:])
 	default:

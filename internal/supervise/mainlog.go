@@ -2,13 +2,15 @@ package supervise
 
 import (
 	"context"
+	"encoding/json"
 	"flag"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/runnerml/runner/internal/program"
 )
 
 // copyBuffer is how much of a log is in memory at once.
@@ -67,24 +69,11 @@ func waitUnread(fd int) {
 	}
 }
 
-// mainDigest says which program this is, so that a copy of it can be checked.
-func mainDigest(stdout io.Writer) error {
-	digest, err := OwnDigest("")
+// mainProgram says which program this is, so that a copy of it can be checked.
+func mainProgram(stdout io.Writer) error {
+	who, err := program.Identify("")
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(stdout, digest)
-	return err
-}
-
-// openSelf opens the program that runs, also when its file was replaced.
-func openSelf() (*os.File, error) {
-	if f, err := os.Open("/proc/self/exe"); err == nil {
-		return f, nil
-	}
-	path, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	return os.Open(path)
+	return json.NewEncoder(stdout).Encode(who)
 }

@@ -9,10 +9,10 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/runnerml/runner/internal/host"
+	"github.com/runnerml/runner/internal/program"
 )
 
 // Bin is a copy of this program on a host.
@@ -43,7 +43,7 @@ func PruneBinsBefore(ctx context.Context, h host.Host, then time.Time, keep ...s
 
 // UnusedBins are the copies that PruneBinsBefore would remove.
 func UnusedBins(ctx context.Context, h host.Host, then time.Time, keep ...string) ([]Bin, error) {
-	dir := path.Join(h.Root(), "bin")
+	dir := path.Join(h.Root(), program.BinDir)
 	entries, err := h.ReadDir(ctx, dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -57,7 +57,7 @@ func UnusedBins(ctx context.Context, h host.Host, then time.Time, keep ...string
 	var errs []error
 	for _, e := range entries {
 		bin := path.Join(dir, e.Name())
-		if !strings.HasPrefix(e.Name(), binPrefix) || slices.Contains(keep, bin) {
+		if !isBin(e.Name()) || slices.Contains(keep, bin) {
 			continue
 		}
 		info, err := h.Stat(ctx, bin)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/runnerml/runner/internal/host"
 	"github.com/runnerml/runner/internal/host/sshhost"
+	"github.com/runnerml/runner/internal/program"
 	"github.com/runnerml/runner/internal/supervise"
 	"github.com/runnerml/runner/internal/testenv"
 )
@@ -54,7 +55,7 @@ func TestOverSSH(t *testing.T) {
 func overSSH(t *testing.T, h *sshhost.Host, line *testenv.Line) {
 	t.Helper()
 	ctx := t.Context()
-	bin, err := supervise.Install(ctx, h)
+	bin, err := supervise.Install(ctx, h, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +63,7 @@ func overSSH(t *testing.T, h *sshhost.Host, line *testenv.Line) {
 		t.Errorf("installed in %s", dir)
 	}
 	before := line.Passed()
-	again, err := supervise.Install(ctx, h)
+	again, err := supervise.Install(ctx, h, nil)
 	if err != nil || again != bin {
 		t.Errorf("the second time: %s, %v", again, err)
 	}
@@ -213,8 +214,9 @@ func TestInstallOnAnotherKindOfMachine(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = h.Close() }()
-	_, err = supervise.Install(t.Context(), h)
-	if !errors.Is(err, supervise.ErrPlatform) || !strings.Contains(err.Error(), "arm64") {
+	_, err = supervise.Install(t.Context(), h, nil)
+	missing, ok := errors.AsType[*program.MissingError](err)
+	if !ok || missing.Platform != "linux/arm64" {
 		t.Errorf("error %v", err)
 	}
 }

@@ -1,4 +1,4 @@
-package supervise
+package program
 
 import (
 	"crypto/sha256"
@@ -34,7 +34,7 @@ func OwnDigest(dir string) (string, error) {
 		return "", err
 	}
 	defer func() { _ = f.Close() }() // only read
-	own.digest, err = digestIn(dir, f)
+	own.digest, err = DigestIn(dir, f)
 	return own.digest, err
 }
 
@@ -74,9 +74,9 @@ type knownDigest struct {
 	Digest string    `json:"digest"`
 }
 
-// digestIn is the digest of an open file, remembered in the directory dir;
+// DigestIn is the digest of an open file, remembered in the directory dir;
 // empty: nowhere. That it cannot be remembered is no harm.
-func digestIn(dir string, f *os.File) (string, error) {
+func DigestIn(dir string, f *os.File) (string, error) {
 	if dir == "" {
 		return digestOf(f)
 	}
@@ -132,4 +132,16 @@ func writeDigests(dir string, known []knownDigest) {
 	if closeErr := f.Close(); err != nil || closeErr != nil || os.Rename(f.Name(), filepath.Join(dir, digestsFile)) != nil {
 		_ = os.Remove(f.Name()) // nothing half-done stays
 	}
+}
+
+// openSelf opens the program that runs, also when its file was replaced.
+func openSelf() (*os.File, error) {
+	if f, err := os.Open("/proc/self/exe"); err == nil {
+		return f, nil
+	}
+	path, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	return os.Open(path)
 }

@@ -1,4 +1,4 @@
-package supervise
+package program
 
 import (
 	"crypto/sha256"
@@ -75,7 +75,7 @@ func TestDigestIn(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer func() { _ = f.Close() }() // only read
-			if got, err := digestIn(dir, f); got != c.want || err != nil {
+			if got, err := DigestIn(dir, f); got != c.want || err != nil {
 				t.Errorf("got %q, %v; want %q", got, err, c.want)
 			}
 		})
@@ -101,7 +101,7 @@ func TestDigestNotRemembered(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer func() { _ = f.Close() }() // only read
-			if _, err := digestIn(c.dir, f); err != nil {
+			if _, err := DigestIn(c.dir, f); err != nil {
 				t.Fatal(err)
 			}
 			if known := readDigests(dir); len(known) > 0 {
