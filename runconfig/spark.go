@@ -39,11 +39,13 @@ type Spark struct {
 	// are given in a private file, never in a command line.
 	Configuration map[string]string `json:"configuration,omitempty" yaml:"configuration,omitempty"`
 
-	// DriverCores and DriverMemory of the driver.
-	DriverCores  int   `json:"driver_cores,omitempty" jsonschema:"minimum=1" yaml:"driver_cores,omitempty"`
+	// DriverCores of the driver.
+	DriverCores int `json:"driver_cores,omitempty" jsonschema:"minimum=1" yaml:"driver_cores,omitempty"`
+	// DriverMemory of the driver's heap.
 	DriverMemory Bytes `json:"driver_memory,omitempty" yaml:"driver_memory,omitempty"`
-	// ExecutorCores and ExecutorMemory of each executor.
-	ExecutorCores  int   `json:"executor_cores,omitempty" jsonschema:"minimum=1" yaml:"executor_cores,omitempty"`
+	// ExecutorCores of each executor.
+	ExecutorCores int `json:"executor_cores,omitempty" jsonschema:"minimum=1" yaml:"executor_cores,omitempty"`
+	// ExecutorMemory of each executor's heap.
 	ExecutorMemory Bytes `json:"executor_memory,omitempty" yaml:"executor_memory,omitempty"`
 	// ExecutorInstances is how many executors are asked for.
 	ExecutorInstances int `json:"executor_instances,omitempty" jsonschema:"minimum=1" yaml:"executor_instances,omitempty"`

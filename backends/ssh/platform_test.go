@@ -23,7 +23,7 @@ func TestAnotherPlatform(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	digest := sumOf(t, file)
-	c.login.Programs = &program.Finder{Platform: "plan9/386", Executable: filepath.Join(dir, "runner"), Home: c.Home}
+	c.Programs = &program.Finder{Platform: "plan9/386", Executable: filepath.Join(dir, "runner"), Home: c.Home}
 	before, native := c.line.Passed(), c.b
 	c.b = c.open(t)
 	t.Cleanup(func() { c.b = native }) // for what clears up

@@ -53,10 +53,10 @@ func openMachines(
 			return clusters.id(ctx, t, c)
 		},
 		Backend: func(ctx context.Context, t *compute.Target, c compute.Connection) (backends.Backend, error) {
-			switch t.Kind {
-			case compute.Cluster:
+			if t.Kind == compute.Cluster {
 				return clusters.open(ctx, t, c)
-			case compute.Spark:
+			}
+			if t.Kind == compute.Spark {
 				return sparks.open(ctx, t, c)
 			}
 			return sshbackend.New(ctx, sshbackend.Options{

@@ -101,8 +101,8 @@ func (f *Finder) places(platform string) (files []string) {
 	}
 	if f.Executable != "" {
 		add(filepath.Dir(f.Executable))
-		if real, err := filepath.EvalSymlinks(f.Executable); err == nil { // else it was replaced meanwhile
-			add(filepath.Dir(real))
+		if resolved, err := filepath.EvalSymlinks(f.Executable); err == nil { // else it was replaced meanwhile
+			add(filepath.Dir(resolved))
 		}
 	}
 	if f.Home != "" {

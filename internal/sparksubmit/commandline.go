@@ -46,8 +46,12 @@ func (p *Plan) commandLine(submit string, s sent) []string {
 		flag   string
 		values []string
 	}{
-		{"--py-files", pyFiles}, {"--files", files}, {"--archives", archives}, {"--jars", p.placed(p.Spark.Jars)},
-		{"--packages", p.Spark.Packages}, {"--repositories", p.Spark.Repositories},
+		{"--py-files", pyFiles},
+		{"--files", files},
+		{"--archives", archives},
+		{"--jars", p.placed(p.Spark.Jars)},
+		{"--packages", p.Spark.Packages},
+		{"--repositories", p.Spark.Repositories},
 	} {
 		if len(list.values) > 0 {
 			line = append(line, list.flag, strings.Join(list.values, ","))

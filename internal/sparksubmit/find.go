@@ -70,11 +70,11 @@ func isProgram(path string) bool {
 // homeOf is the SPARK_HOME of a spark-submit, or empty when it is one of those
 // scripts that find it themselves.
 func homeOf(submit string) string {
-	real, err := filepath.EvalSymlinks(submit)
+	resolved, err := filepath.EvalSymlinks(submit)
 	if err != nil {
 		return ""
 	}
-	home := filepath.Dir(filepath.Dir(real))
+	home := filepath.Dir(filepath.Dir(resolved))
 	if _, err := os.Stat(filepath.Join(home, "jars")); err != nil {
 		return ""
 	}

@@ -62,12 +62,6 @@ func (k *keeper) change(f func(*Report)) error {
 	return nil
 }
 
-func (k *keeper) now() Report {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.report
-}
-
 // reportBeside is the keeper of the report beside a plan; what was there is
 // taken over.
 func reportBeside(plan string) *keeper {

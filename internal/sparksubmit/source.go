@@ -14,7 +14,7 @@ import (
 // zipped writes the files below dir that want says yes to into a zip, and
 // reports whether there were any. Symbolic links are followed within dir only:
 // a zip of Python modules has none.
-func zipped(dir, name string, want func(path string) bool) (any bool, err error) {
+func zipped(dir, name string, want func(path string) bool) (some bool, err error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return false, err
@@ -37,7 +37,7 @@ func zipped(dir, name string, want func(path string) bool) (any bool, err error)
 			return nil
 		}
 		added, err := add(w, root, path)
-		any = any || added
+		some = some || added
 		return err
 	})
 	if err == nil {
@@ -46,7 +46,7 @@ func zipped(dir, name string, want func(path string) bool) (any bool, err error)
 	if err != nil {
 		return false, fmt.Errorf("pack the source: %w", err)
 	}
-	return any, nil
+	return some, nil
 }
 
 // isLeftOut tells what is the run's own and no part of the source.
@@ -88,8 +88,8 @@ func (p *Plan) sendSource(dir string, s *sent) error {
 	}
 	pack := func(name string, want func(string) bool) (string, error) {
 		path := filepath.Join(dir, name)
-		any, err := zipped(p.Work, path, want)
-		if err != nil || !any {
+		some, err := zipped(p.Work, path, want)
+		if err != nil || !some {
 			return "", err
 		}
 		return path, nil
