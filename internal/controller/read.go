@@ -27,7 +27,7 @@ func (c *Controller) Run(ctx context.Context, id string) (*run.Run, error) {
 // List gives runs, newest first.
 func (c *Controller) List(ctx context.Context, f Filter) ([]run.Run, error) {
 	runs, err := c.store.List(ctx, store.Filter{
-		Experiment: f.Experiment, Target: f.Target, States: f.States, Tags: f.Tags, ActiveOnly: f.Active, Limit: f.Limit,
+		Experiment: f.Experiment, Target: f.Target, States: f.States, Tags: f.Tags, ActiveOnly: f.Active, Limit: f.Limit, Lines: true,
 	})
 	if err != nil {
 		return nil, err

@@ -46,6 +46,12 @@ type Run struct {
 	// InputsFrom are the runs whose outputs are inputs of this one.
 	InputsFrom []InputFrom `json:"inputs_from,omitempty"`
 
+	// Script or Command, and Arguments, are those of Config, for lists, which
+	// have no Config.
+	Script    string   `json:"script,omitempty"`
+	Command   string   `json:"command,omitempty"`
+	Arguments []string `json:"arguments,omitempty"`
+
 	Config              *runconfig.ScriptRunConfig `json:"config,omitempty"`
 	ResolvedEnvironment *environment.Resolved      `json:"resolved_environment,omitempty"`
 }

@@ -30,6 +30,8 @@ type Filter struct {
 	Limit int
 	// Specs fills in Config and ResolvedEnvironment, which are heavy.
 	Specs bool
+	// Lines fills in Script, Command and Arguments instead.
+	Lines bool
 }
 
 // List returns the runs that f picks with their attempts, newest first. An
@@ -67,7 +69,10 @@ func (s *Store) list(ctx context.Context, f Filter, order string) ([]run.Run, er
 		if err != nil || len(found) == 0 {
 			return err
 		}
-		return fill(ctx, q, found, f.Specs)
+		if err := fill(ctx, q, found, f.Specs); err != nil || f.Specs || !f.Lines {
+			return err
+		}
+		return fillLines(ctx, q, found)
 	})
 	if err != nil {
 		return nil, err
@@ -161,6 +166,37 @@ func fill(ctx context.Context, q querier, found []*row, specs bool) error {
 		}
 		return decodeSpec(&byN[n].run, config, resolved)
 	}, "SELECT run, config, resolved FROM specs WHERE run IN (SELECT value FROM json_each(?))", string(list))
+}
+
+// fillLines loads what many runs start.
+func fillLines(ctx context.Context, q querier, found []*row) error {
+	byN := make(map[int64]*row, len(found))
+	for _, x := range found {
+		byN[x.n] = x
+	}
+	list, err := json.Marshal(slices.Collect(maps.Keys(byN)))
+	if err != nil {
+		return err
+	}
+	return each(ctx, q, func(rows *sql.Rows) error {
+		var n int64
+		var script, command, arguments *string
+		if err := rows.Scan(&n, &script, &command, &arguments); err != nil {
+			return err
+		}
+		r := &byN[n].run
+		if script != nil {
+			r.Script = *script
+		}
+		if command != nil {
+			r.Command = *command
+		}
+		if arguments == nil {
+			return nil
+		}
+		return json.Unmarshal([]byte(*arguments), &r.Arguments)
+	}, "SELECT run, config ->> '$.script', config ->> '$.command', config -> '$.arguments' FROM specs WHERE run IN (SELECT value FROM json_each(?))",
+		string(list))
 }
 
 // Count is how many runs there are of a state and outcome.

@@ -97,6 +97,36 @@ func TestListIsLightUnlessAsked(t *testing.T) {
 	}
 }
 
+// A list says what runs start, if that is asked for.
+func TestListLines(t *testing.T) {
+	s := open(t)
+	for i, c := range []*runconfig.ScriptRunConfig{
+		{Script: "train.py", Arguments: []string{"--rate", "0.1", "ü 'x'"}},
+		{Command: "echo $X"},
+		nil,
+	} {
+		r := newRun(fmt.Sprintf("iris-000000000%d", i))
+		r.Config = c
+		create(t, s, r)
+	}
+	type line struct {
+		Script, Command string
+		Arguments       []string
+	}
+	got := []line{}
+	list, err := s.List(t.Context(), store.Filter{Lines: true})
+	for _, r := range list {
+		got = append(got, line{r.Script, r.Command, r.Arguments})
+		if r.Config != nil {
+			t.Error("the heavy part came, too")
+		}
+	}
+	want := []line{{}, {Command: "echo $X"}, {Script: "train.py", Arguments: []string{"--rate", "0.1", "ü 'x'"}}}
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Error(diff, err)
+	}
+}
+
 func TestActiveAndDemands(t *testing.T) {
 	s := open(t)
 	for i := range 4 {
