@@ -27,7 +27,7 @@ deps:
 	$(GO) run ./internal/testenv/cmd/testenv install
 
 unit: ## with the race detector; one package more at a time than there are processors, as some mostly wait
-	$(GO) test -race -p $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) -timeout 20m ./...
+	$(GO) test -race -p $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) -timeout 40m ./...
 
 lint: $(LINT)
 	$(LINT) run
@@ -48,7 +48,7 @@ bench: build ## ratios to the bare tools, measured in the same run
 	$(GO) run ./internal/bench
 
 soak: build deps ## the kill test at its full count
-	RUNNER_SOAK_RUNS=$(SOAK_RUNS) $(GO) test -count=1 -timeout 60m -run TestKill -v ./internal/killtest/
+	RUNNER_SOAK_RUNS=$(SOAK_RUNS) $(GO) test -count=1 -timeout 60m -run TestKill -v ./internal/killtest/ ./backends/cluster/slurm/
 	RUNNER_BLOB_KILLS=50 $(GO) test -count=1 -timeout 60m -run TestKill -v ./internal/blob/
 
 conformance: deps ## the conformance suite over SSH in all its forms, whole

@@ -12,14 +12,16 @@ import (
 
 // fileSystem runs "hadoop fs", or the same class out of Spark's jars where there
 // is no hadoop.
-func (p programs) fileSystem(ctx context.Context, args ...string) ([]byte, error) {
+// It works in dir, so that names on this machine need not stand in its arguments,
+// which it takes for addresses.
+func (p programs) fileSystem(ctx context.Context, dir string, args ...string) ([]byte, error) {
 	var cmd *exec.Cmd
 	if hadoop, err := exec.LookPath("hadoop"); err == nil {
 		cmd = exec.CommandContext(ctx, hadoop, append([]string{"fs"}, args...)...)
 	} else {
 		cmd = exec.CommandContext(ctx, filepath.Join(filepath.Dir(p.submit), "spark-class"), append([]string{"org.apache.hadoop.fs.FsShell"}, args...)...)
 	}
-	cmd.Env = p.environ()
+	cmd.Env, cmd.Dir = p.environ(), dir
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return out, fmt.Errorf("hadoop fs %s: %w", args[0], err)

@@ -130,7 +130,7 @@ func codeOf(a *application) int {
 func (l *launcher) fetch(ctx context.Context) error {
 	for _, name := range []string{"outputs", "logs"} {
 		there := l.plan.staging() + "/" + name
-		if out, err := l.programs.fileSystem(ctx, "-test", "-d", there); err != nil {
+		if out, err := l.programs.fileSystem(ctx, "/", "-test", "-d", there); err != nil {
 			if notThere(err) {
 				continue
 			}
@@ -140,7 +140,7 @@ func (l *launcher) fetch(ctx context.Context) error {
 		if err := os.RemoveAll(half); err != nil {
 			return err
 		}
-		if out, err := l.programs.fileSystem(ctx, "-copyToLocal", there, half); err != nil {
+		if out, err := l.programs.fileSystem(ctx, l.plan.Work, "-copyToLocal", there, filepath.Base(half)); err != nil {
 			return fmt.Errorf("%w: %s", err, bytes.TrimSpace(out))
 		}
 		whole := filepath.Join(l.plan.Work, name)
@@ -155,7 +155,7 @@ func (l *launcher) fetch(ctx context.Context) error {
 }
 
 func (l *launcher) removeStaging(ctx context.Context) error {
-	out, err := l.programs.fileSystem(ctx, "-rm", "-r", "-f", "-skipTrash", l.plan.staging())
+	out, err := l.programs.fileSystem(ctx, "/", "-rm", "-r", "-f", "-skipTrash", l.plan.staging())
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, bytes.TrimSpace(out))
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -31,7 +32,10 @@ func killers() []string {
 // is lost.
 func TestKilledAroundSubmit(t *testing.T) {
 	l := newLab(t, testenv.SlurmOptions{})
-	const times = 100
+	times := 24
+	if n, err := strconv.Atoi(os.Getenv("RUNNER_SOAK_RUNS")); err == nil { // make soak
+		times = n
+	}
 	for i := range times {
 		killer := killers()[i%len(killers())]
 		c := l.trial(t, `echo ran >>"$RUNNER_CHECKPOINT_DIR/ran"`, nil)

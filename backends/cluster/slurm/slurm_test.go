@@ -259,6 +259,15 @@ func TestHere(t *testing.T) {
 	backendtest.Run(t, newLab(t, testenv.SlurmOptions{}).target(t), without())
 }
 
+// TestSSH is the suite with a login node over SSH: by default the subjects in
+// which it differs, whole with make conformance.
 func TestSSH(t *testing.T) {
-	backendtest.Run(t, newRemoteLab(t).target(t), without())
+	target := newRemoteLab(t).target(t)
+	if os.Getenv("RUNNER_CONFORMANCE") == "full" {
+		backendtest.Run(t, target, without())
+		return
+	}
+	for _, subject := range []string{"logs", "outputs"} {
+		backendtest.RunSubject(t, target, subject)
+	}
 }
