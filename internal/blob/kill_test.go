@@ -102,16 +102,21 @@ func (job transferJob) carry(t *testing.T, proxy *testenv.FaultProxy, kills int,
 		var stderr bytes.Buffer
 		cmd.Stderr = &stderr
 		var timer *time.Timer
+		started := make(chan struct{})
 		last, wait := 1+r.IntN(requests), time.Duration(r.Int64N(int64(30*time.Millisecond)))
 		proxy.Set(func(n int, _ *http.Request) testenv.Fault {
 			if n == last && round < kills {
-				timer = time.AfterFunc(wait, func() { _ = cmd.Process.Kill() })
+				timer = time.AfterFunc(wait, func() {
+					<-started
+					_ = cmd.Process.Kill() // it may have ended
+				})
 			}
 			return testenv.Fault{}
 		})
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
+		close(started)
 		err = cmd.Wait()
 		proxy.Set(nil)
 		if timer != nil {

@@ -329,7 +329,7 @@ func TestAttachRefused(t *testing.T) {
 		{"the built-in name", box("local", "other"), `"local" cannot name a target: it is this computer, which is always there`},
 		{"a bad name", box("-x", "other"), `"-x" cannot name a target: use lower-case letters, digits, and - . _ between them`},
 		{"no address", box("x", ""), "the machine has no address: --address"},
-		{"another kind", Attachment{Name: "x", Kind: "spark"}, `no kind of target is named "spark"`},
+		{"another kind", Attachment{Name: "x", Kind: "databricks"}, `no kind of target is named "databricks"`},
 		{"the same machine, spelt otherwise", box("x", "10.0.0.5"), `this machine is attached already, as "gpubox"`},
 		{"the same host key", box("x", "clone"), `this machine is attached already, as "gpubox"`},
 		{"this computer", box("x", "localhost"), "this is the computer that the agent runs on"},
