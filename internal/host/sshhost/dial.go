@@ -112,6 +112,9 @@ func (d *dialer) try(ctx context.Context, h hop, before []*ssh.Client, algorithm
 		} else if said := w.foreign(); said != "" {
 			err = fmt.Errorf("what listens there is no SSH server; it says %q", said)
 		}
+		if broken := w.err(); !errors.Is(broken, net.ErrClosed) { // by the other side, or the line
+			l.lost = broken
+		}
 		return nil, nil, l.explain(ctx, err)
 	}
 	return ssh.NewClient(cc, channels, requests), w, nil

@@ -28,6 +28,7 @@ type login struct {
 	wanted   bool // a password was, and there was none
 	hostKey  *HostKeyError
 	fatal    error
+	lost     error // the line broke meanwhile
 }
 
 func (l *login) note(tried string) {
@@ -177,6 +178,13 @@ func (n *notedAlgorithmKey) SignWithAlgorithm(random io.Reader, data []byte, alg
 	return n.signer.SignWithAlgorithm(random, data, algorithm)
 }
 
+// cut tells a line that broke while we logged in from a server that refuses us:
+// the library takes either for a "no" and goes on to the next way in. A server
+// may end the connection itself after its last "no", but not before it.
+func (l *login) cut() bool {
+	return l.lost != nil && (l.wanted || !errors.Is(l.lost, io.EOF))
+}
+
 // explain says what a failed handshake means.
 func (l *login) explain(ctx context.Context, err error) error {
 	l.mu.Lock()
@@ -188,6 +196,8 @@ func (l *login) explain(ctx context.Context, err error) error {
 		return fmt.Errorf("log in to %s: %w", l.hop.address(), context.Cause(ctx))
 	case l.without:
 		return errWithout
+	case l.cut() && !strings.Contains(err.Error(), "Too many authentication failures"):
+		return &UnreachableError{Address: l.hop.address(), Err: l.lost}
 	case l.fatal != nil:
 		return &AuthError{User: l.hop.user, Address: l.hop.address(), Tried: l.tried, Err: l.fatal}
 	case l.wanted:

@@ -130,7 +130,10 @@ func agent(t *testing.T, plain, locked, passphrase string) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	eventually(t, "the agent", func() bool { _, err := os.Stat(socket); return err == nil })
+	eventually(t, "the agent", func() bool { // it listens a moment after its socket is there
+		c, err := net.Dial("unix", socket)
+		return err == nil && c.Close() == nil
+	})
 	write(t, dir+"/ask", "#!/bin/sh\necho '"+passphrase+"'\n", 0o700)
 	for _, key := range []string{plain, locked} {
 		add := exec.Command("ssh-add", key)
