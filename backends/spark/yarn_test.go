@@ -180,7 +180,7 @@ func TestYARN(t *testing.T) {
 	t.Run("killed from outside", func(t *testing.T) {
 		p := newPlace(t, "yarn", runconfig.DeployCluster, yarn.Conf)
 		p.Bin = yarn.Bin
-		snapshot := p.target(t).Snapshot(t, source(t, map[string]string{"train.py": "import time\nprint('begun', flush=True)\ntime.sleep(600)\n"}))
+		snapshot := p.target(t).Snapshot(t, source(t, map[string]string{"train.py": "import time\nfrom pyspark.sql import SparkSession\nSparkSession.builder.getOrCreate()\nprint('begun', flush=True)\ntime.sleep(600)\n"}))
 		c := p.carryOut(t, p.new(t), p.attempt(t, snapshot, "killed"), func(ref backends.Ref, o backends.Observation) bool {
 			id, _, found := strings.Cut(o.Reason, ",")
 			if !found || strings.Contains(o.Reason, "waits in queue") {

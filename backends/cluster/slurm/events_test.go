@@ -47,7 +47,15 @@ func (l *lab) trial(t *testing.T, command string, change func(*runconfig.ScriptR
 		if err := c.b.Release(ctx, c.a.Ref()); err != nil {
 			t.Error(err)
 		}
-		if left := l.traces(t, c.a.Ref()); len(left) > 0 {
+		left := l.traces(t, c.a.Ref())
+		for len(left) > 0 && ctx.Err() == nil { // a process that was killed takes a moment to go
+			select {
+			case <-time.After(100 * time.Millisecond):
+			case <-ctx.Done():
+			}
+			left = l.traces(t, c.a.Ref())
+		}
+		if len(left) > 0 {
 			t.Errorf("left after release: %q", left)
 		}
 	})
