@@ -38,7 +38,7 @@ func (b *board) look(ctx context.Context, marks []Mark) (map[Mark][]State, error
 }
 
 // fresh gives what is known of marks by a question that is put now.
-func (b *board) fresh(ctx context.Context, marks ...Mark) (map[Mark][]State, error) {
+func (b *board) fresh(ctx context.Context, marks []Mark) (map[Mark][]State, error) {
 	return b.since(ctx, time.Now(), marks)
 }
 

@@ -46,17 +46,25 @@ func settled(s supervise.Status) bool {
 	case supervise.TimedOut, supervise.Stopped, supervise.NotStarted, supervise.OutOfMemory:
 		return true
 	default:
-		// What failed may have done so for want of memory, which the engine tells.
-		return s.ExitCode == 0
+		// What ended by itself may have been ended by the engine in truth: for
+		// want of memory, or because the engine ended what the script waited for.
+		return false
 	}
+}
+
+// finished reports whether the script ended well, and was not told to.
+func finished(s supervise.Status) bool {
+	return s.Phase == supervise.Ended && s.Cause == supervise.Exited && s.ExitCode == 0 && !s.Terminated
 }
 
 // observation is the one table of what evidence means.
 //
 //	supervisor        engine                  phase    outcome
 //	ended, settled    any                     ended    by its cause
+//	finished          ended before that       ended    the engine's: it took what the script waited for
+//	finished          anything else           ended    completed
 //	ended             still there             running  until the engine says how
-//	ended             had a hand in it        ended    the engine's, unless it had completed
+//	ended             had a hand in it        ended    the engine's
 //	ended, told to    the end of its limit    ended    timed_out
 //	ended, told to    nothing, or gone        ended    node_lost
 //	ended             nothing, or gone        ended    by its cause
@@ -84,7 +92,7 @@ func (e evidence) observation() backends.Observation {
 		o.Phase, o.Reason = backends.Unknown, e.sup.Message
 		return o
 	}
-	if settled(e.sup) {
+	if settled(e.sup) || finished(e.sup) && !e.taken() {
 		return e.byCause(o)
 	}
 	switch {
@@ -105,14 +113,20 @@ func (e evidence) observation() backends.Observation {
 	return o
 }
 
+// taken reports whether the engine had ended the job by the time its script
+// ended. Engines tell whole seconds.
+func (e evidence) taken() bool {
+	j := e.job
+	return j != nil && j.Phase == Ended && j.Outcome != "" && !e.sup.EndedAt.Before(j.EndedAt.Truncate(time.Second))
+}
+
 // over is a job that ended, and whose supervisor's word is not all.
 func (e evidence) over(o backends.Observation) backends.Observation {
 	j := e.job
 	o.EndedAt = j.EndedAt
 	ended := e.sup.Phase == supervise.Ended
-	completed := ended && e.sup.Cause == supervise.Exited && e.sup.ExitCode == 0 && !e.sup.Terminated
 	switch {
-	case j.Outcome != "" && !completed:
+	case j.Outcome != "":
 		if ended {
 			o = e.byCause(o)
 		}

@@ -32,16 +32,20 @@ func (b *Backend) observe(ctx context.Context, refs []backends.Ref) ([]backends.
 	}
 	all := make([]evidence, len(refs))
 	var asked []Mark
+	look := b.board.look
 	for i, ref := range refs {
 		all[i] = evidence{sup: sups[i], now: time.Now()}
 		if handed(sups[i]) && !settled(sups[i]) {
 			asked = append(asked, markOf(ref))
 		}
+		if finished(sups[i]) {
+			look = b.board.fresh // what the engine said before the end is no word of it
+		}
 	}
 	known := map[Mark][]State{}
 	var away error
 	if len(asked) > 0 {
-		if known, away = b.board.look(ctx, asked); away != nil && !backends.IsTemporary(away) {
+		if known, away = look(ctx, asked); away != nil && !backends.IsTemporary(away) {
 			return nil, away
 		}
 	}
@@ -59,7 +63,7 @@ func (b *Backend) observe(ctx context.Context, refs []backends.Ref) ([]backends.
 	seen := make([]backends.Observation, len(refs))
 	for i, ref := range refs {
 		e := &all[i]
-		if away != nil && handed(e.sup) && !settled(e.sup) {
+		if away != nil && handed(e.sup) && !settled(e.sup) && !finished(e.sup) {
 			seen[i] = backends.Observation{Phase: backends.Unknown, Handle: ref.Handle, Reason: away.Error()}
 			continue
 		}
@@ -106,7 +110,7 @@ func handed(s supervise.Status) bool { return s.Phase != supervise.Absent || !s.
 
 // explain looks for what else there is, when the two words do not suffice.
 func (b *Backend) explain(ctx context.Context, ref backends.Ref, e *evidence) (err error) {
-	if !handed(e.sup) || settled(e.sup) || e.job != nil && e.job.Phase != Ended {
+	if !handed(e.sup) || settled(e.sup) || finished(e.sup) && !e.taken() || e.job != nil && e.job.Phase != Ended {
 		return nil
 	}
 	if e.grace, err = b.files.Grace(ctx, ref); err != nil {

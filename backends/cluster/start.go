@@ -84,7 +84,7 @@ func (b *Backend) submit(ctx context.Context, a backends.Attempt, j machine.Job)
 
 // find looks for the job of a mark; empty: there is none.
 func (b *Backend) find(ctx context.Context, mark Mark) (string, error) {
-	known, err := b.board.fresh(ctx, mark)
+	known, err := b.board.fresh(ctx, []Mark{mark})
 	if err != nil || len(known[mark]) == 0 {
 		return "", err
 	}
@@ -94,7 +94,7 @@ func (b *Backend) find(ctx context.Context, mark Mark) (string, error) {
 // onlyOne sees, after a job was submitted again, that the first one did not
 // come after all: of several the oldest stays.
 func (b *Backend) onlyOne(ctx context.Context, mark Mark, id string) (backends.Handle, error) {
-	known, err := b.board.fresh(ctx, mark)
+	known, err := b.board.fresh(ctx, []Mark{mark})
 	if err != nil {
 		return handleOf(id), nil //nolint:nilerr // it is submitted; of two jobs one runs the script in any case
 	}

@@ -53,7 +53,7 @@ func (b *Backend) stop(ctx context.Context, ref backends.Ref, grace time.Duratio
 
 // live are the ids of an attempt's jobs that have not ended.
 func (b *Backend) live(ctx context.Context, ref backends.Ref) ([]string, error) {
-	known, err := b.board.fresh(ctx, markOf(ref))
+	known, err := b.board.fresh(ctx, []Mark{markOf(ref)})
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +90,7 @@ func (b *Backend) end(ctx context.Context, ref backends.Ref) error {
 	defer step.Stop()
 	told := false
 	for {
-		known, err := b.board.fresh(ctx, markOf(ref))
+		known, err := b.board.fresh(ctx, []Mark{markOf(ref)})
 		if err != nil {
 			return err
 		}

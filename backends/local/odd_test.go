@@ -17,6 +17,7 @@ import (
 	"github.com/runnerml/runner/environment"
 	"github.com/runnerml/runner/internal/artifact"
 	"github.com/runnerml/runner/internal/container"
+	"github.com/runnerml/runner/internal/host"
 	"github.com/runnerml/runner/internal/run"
 	"github.com/runnerml/runner/internal/snapshot"
 	"github.com/runnerml/runner/internal/testenv"
@@ -294,6 +295,33 @@ func TestObserveBrokenRecord(t *testing.T) {
 				t.Fatal(err)
 			}
 		})
+	}
+}
+
+// A file that a killed agent was writing goes with the attempt, and nothing
+// that has come home does.
+func TestReleaseUnfinished(t *testing.T) {
+	c := newComputer(t, "")
+	ref := c.begin(c.attempt(nil, "echo >outputs/result", nil))
+	c.ended(ref)
+	c.collect(ref)
+	dir := attemptDir(c.home, ref)
+	if err := os.WriteFile(filepath.Join(dir, host.Unfinished+"1234"), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Release(t.Context(), ref); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := make([]string, len(entries))
+	for i, e := range entries {
+		left[i] = e.Name()
+	}
+	if diff := cmp.Diff([]string{"logs", "outputs"}, left); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -93,7 +93,7 @@ func (h *Here) WriteFile(ctx context.Context, path string, data []byte, mode fs.
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	f, err := os.CreateTemp(filepath.Dir(path), Unfinished+"*")
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,11 @@ import (
 	"net"
 )
 
+// Unfinished is how the names of files begin that WriteFile has not finished.
+// Whoever removes what lay beside them removes those as well: a process that
+// was killed in the middle leaves one.
+const Unfinished = ".new-"
+
 // Host is a machine that we can run commands on, move files to and dial
 // sockets of: this one (Here), or one over SSH. Paths are absolute paths on
 // the host. All methods are safe for concurrent use.
@@ -29,7 +34,8 @@ type Host interface {
 
 	// Open reads a file. The result is also an io.Seeker.
 	Open(ctx context.Context, path string) (File, error)
-	// WriteFile stores data whole or not at all (temporary name, then rename).
+	// WriteFile stores data whole or not at all: under a name that begins with
+	// Unfinished beside it, then renamed.
 	WriteFile(ctx context.Context, path string, data []byte, mode fs.FileMode) error
 	Stat(ctx context.Context, path string) (fs.FileInfo, error)
 	Lstat(ctx context.Context, path string) (fs.FileInfo, error)

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"strings"
 
 	"github.com/runnerml/runner/backends"
 	"github.com/runnerml/runner/internal/container"
+	"github.com/runnerml/runner/internal/host"
 	"github.com/runnerml/runner/internal/supervise"
 )
 
@@ -75,6 +77,14 @@ func (m *Machine) release(ctx context.Context, ref backends.Ref) error {
 			err = engine.RemoveFiles(ctx, image, name) // of other users
 		}
 		if err != nil {
+			return err
+		}
+	}
+	for name := range there {
+		if !strings.HasPrefix(path.Base(name), host.Unfinished) {
+			continue
+		}
+		if err := m.host.RemoveAll(ctx, name); err != nil {
 			return err
 		}
 	}

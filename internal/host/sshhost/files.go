@@ -85,7 +85,7 @@ func (h *Host) Readlink(ctx context.Context, path string) (target string, err er
 
 // WriteFile stores data whole or not at all. The mode is exact.
 func (h *Host) WriteFile(ctx context.Context, name string, data []byte, mode fs.FileMode) error {
-	temporary := path.Join(path.Dir(name), ".new-"+rand.Text())
+	temporary := path.Join(path.Dir(name), host.Unfinished+rand.Text())
 	err := h.onFiles(ctx, "write", name, func(ctx context.Context, t transport) error {
 		return t.put(ctx, name, temporary, data, mode.Perm())
 	})
