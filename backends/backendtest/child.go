@@ -15,28 +15,15 @@ import (
 	"github.com/runnerml/runner/internal/artifact"
 )
 
-// childVariable tells the copy of the test binary what to do; its standard
-// input holds the attempt.
+// childVariable tells a copy of the test binary that it is an agent, and where
+// its target is.
 const childVariable = "RUNNER_BACKENDTEST_CHILD"
 
 // homeVariable makes it go on to the end of the attempt: where to collect to.
 const homeVariable = "RUNNER_BACKENDTEST_HOME"
 
-// RunChild is to be called first in TestMain of a backend's tests. In a copy of
-// the test binary that the suite started it opens the backend, prepares and
-// starts the attempt, says its handle and waits to be killed: it does not
-// return then.
-func RunChild(open func() (backends.Backend, error)) {
-	if os.Getenv(childVariable) == "" {
-		return
-	}
-	if err := child(open); err != nil {
-		_, _ = os.Stderr.WriteString("child: " + err.Error() + "\n")
-		os.Exit(1)
-	}
-	os.Exit(0)
-}
-
+// child prepares and starts the attempt that its standard input holds, says its
+// handle and waits to be killed.
 func child(open func() (backends.Backend, error)) error {
 	var a backends.Attempt
 	in := json.NewDecoder(os.Stdin)
@@ -93,6 +80,23 @@ func finish(ctx context.Context, b backends.Backend, ref backends.Ref, home stri
 	return b.Release(ctx, ref)
 }
 
+// Agent is a copy of the test binary that opens the backend where Main is told,
+// and prepares and starts the attempt that it reads as JSON. It ends when its
+// standard input does.
+func Agent(where any, environ ...string) (*exec.Cmd, error) {
+	told, err := json.Marshal(where)
+	if err != nil {
+		return nil, err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(self, "-test.run=^$")
+	cmd.Env = slices.Concat(os.Environ(), environ, []string{childVariable + "=" + string(told)})
+	return cmd, nil
+}
+
 // agent is a process of its own that prepares and starts an attempt.
 type agent struct {
 	w   *world
@@ -105,10 +109,8 @@ func (w *world) agent(a backends.Attempt, more ...string) *agent {
 	if w.target.Child == nil {
 		w.Skip("this target cannot be opened from a process of its own")
 	}
-	self, err := os.Executable()
+	cmd, err := Agent(w.target.Child, more...)
 	w.must(err)
-	cmd := exec.Command(self, "-test.run=^$")
-	cmd.Env = slices.Concat(os.Environ(), w.target.Child, more, []string{childVariable + "=1"})
 	cmd.Stderr = testWriter{w}
 	in, err := cmd.StdinPipe()
 	w.must(err)

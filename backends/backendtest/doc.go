@@ -6,6 +6,7 @@
 // works on it, how to look for what an attempt leaves behind) and calls Run.
 // The cases stand by subject, one file each, and know nothing of the target
 // but what the description says. Some of them kill the process that started an
-// attempt: the test binary is run again for that, so TestMain must call
-// RunChild first.
+// attempt: the test binary is run again for that, so TestMain must be Main. What
+// the tests of backends need beside the suite, of homes and what is left in
+// them, is Root.
 package backendtest

@@ -43,9 +43,9 @@ type Target struct {
 	// CutOff makes the target unable to answer until the returned function is
 	// called; nil leaves the case out.
 	CutOff func(t testing.TB) (restore func())
-	// Child is the environment for a copy of the test binary in which RunChild
-	// opens the same target; nil leaves out the cases that need one.
-	Child []string
+	// Child says, in JSON, where a copy of the test binary finds the same target
+	// (see Main); nil leaves out the cases that need one.
+	Child any
 	// Many is how many attempts run at once in the case that needs many; zero: 50.
 	Many int
 	// Preamble is what the target's own programs write to an attempt's log before

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/runnerml/runner/backends"
+	"github.com/runnerml/runner/backends/backendtest"
 	"github.com/runnerml/runner/environment"
 	"github.com/runnerml/runner/internal/machine"
 	"github.com/runnerml/runner/internal/run"
@@ -165,7 +166,7 @@ func TestDistributedStop(t *testing.T) {
 		if files["outputs/0"] != "asked\n" || files["outputs/1"] != "asked\n" {
 			c.Errorf("files %q", files)
 		}
-		if left := marked(ref); len(left) > 0 {
+		if left := backendtest.Marked(ref); len(left) > 0 {
 			c.Errorf("still there: %v", left)
 		}
 		if err := c.Release(c.Context(), ref); err != nil {

@@ -112,7 +112,7 @@ func (p place) carryOut(t *testing.T, b backends.Backend, a backends.Attempt, me
 			t.Errorf("left: %q", left)
 		}
 	})
-	c := carried{home: artifact.OpenDirectory(p.attemptDir(ref))}
+	c := carried{home: p.Home.Home(t, ref)}
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for {

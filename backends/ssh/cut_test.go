@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/runnerml/runner/backends"
+	"github.com/runnerml/runner/backends/backendtest"
 	"github.com/runnerml/runner/internal/run"
 	"github.com/runnerml/runner/internal/testenv"
 	"github.com/runnerml/runner/runconfig"
@@ -42,7 +43,7 @@ func newCutter(t *testing.T, command string, source map[string][]byte) *cutter {
 		}
 	}
 	c.a = backends.Attempt{
-		Run: "cut-" + strings.ToLower(rand.Text()[:8]), Number: 1, Experiment: "cut", Environment: existing(), Snapshot: c.snapshot(t, dir),
+		Run: "cut-" + strings.ToLower(rand.Text()[:8]), Number: 1, Experiment: "cut", Environment: backendtest.Existing("python3"), Snapshot: c.Home.Snapshot(t, dir),
 		Config: &runconfig.ScriptRunConfig{Command: command, Resources: runconfig.Resources{Nodes: 1, CPUs: 1}},
 	}
 	t.Cleanup(func() {
@@ -205,13 +206,13 @@ func TestCutWhileRunning(t *testing.T) {
 	if seen[0].Phase != backends.Unknown || seen[0].Reason == "" {
 		t.Errorf("cut off: %+v", seen[0])
 	}
-	c.eventually("the end of the process", func() bool { return len(marked(ref)) == 0 })
+	c.eventually("the end of the process", func() bool { return len(backendtest.Marked(ref)) == 0 })
 	c.line.Heal()
 	if o := c.ended(ref); o.Outcome != run.OutcomeScriptFailed || o.ExitCode == nil || *o.ExitCode != 3 {
 		t.Errorf("seen %+v", o)
 	}
-	c.ok(c.b.Collect(t.Context(), ref, c.home(ref)))
-	if _, err := os.Stat(filepath.Join(c.home(ref).Path(), "outputs/kept")); err != nil {
+	c.ok(c.b.Collect(t.Context(), ref, c.Home.Home(t, ref)))
+	if _, err := os.Stat(filepath.Join(c.Home.Home(t, ref).Path(), "outputs/kept")); err != nil {
 		t.Error(err)
 	}
 }
@@ -239,8 +240,8 @@ func TestOutOfReach(t *testing.T) {
 	if o := c.ended(ref); o.Outcome != run.OutcomeCompleted {
 		t.Errorf("seen %+v", o)
 	}
-	away("collect", func() error { return c.b.Collect(t.Context(), ref, c.home(ref)) })
-	c.ok(c.b.Collect(t.Context(), ref, c.home(ref)))
+	away("collect", func() error { return c.b.Collect(t.Context(), ref, c.Home.Home(t, ref)) })
+	c.ok(c.b.Collect(t.Context(), ref, c.Home.Home(t, ref)))
 }
 
 // Whole files that came before a cut do not come again.
@@ -252,7 +253,7 @@ func TestCutWhileCollecting(t *testing.T) {
 	}
 	before := c.line.Passed()
 	c.line.ResetAfter(5 << 20)
-	home := c.home(ref)
+	home := c.Home.Home(t, ref)
 	c.ok(c.b.Collect(t.Context(), ref, home))
 	if sent := c.line.Passed() - before; sent > 19<<20 {
 		t.Errorf("%d bytes went over the line for 15 MiB", sent)
@@ -275,7 +276,7 @@ func TestCutWhileCollectingOneFile(t *testing.T) {
 		t.Fatalf("seen %+v", o)
 	}
 	sums := c.log(ref, false)
-	home := c.home(ref)
+	home := c.Home.Home(t, ref)
 	before := c.line.Passed()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -295,7 +296,7 @@ func TestCutWhileCollectingOneFile(t *testing.T) {
 	} else {
 		t.Log("it came home before it could be cut off")
 	}
-	c.ok(c.open(t).Collect(t.Context(), ref, c.home(ref)))
+	c.ok(c.open(t).Collect(t.Context(), ref, c.Home.Home(t, ref)))
 	if sent := c.line.Passed() - before; sent > 43<<20 {
 		t.Errorf("%d bytes went over the line for 32 MiB", sent)
 	}
@@ -318,7 +319,7 @@ func TestServerRestarted(t *testing.T) {
 	c := newCutter(t, "echo begun; sleep 1; echo done", nil)
 	ref := c.begin()
 	c.server.Stop()
-	c.eventually("the end of the process", func() bool { return len(marked(ref)) == 0 })
+	c.eventually("the end of the process", func() bool { return len(backendtest.Marked(ref)) == 0 })
 	c.server.Start()
 	if o := c.ended(ref); o.Outcome != run.OutcomeCompleted {
 		t.Errorf("seen %+v", o)

@@ -75,7 +75,7 @@ func TestDocker(t *testing.T) {
 	engine := testenv.Docker(t)
 	m := newMachine(t, testenv.SSHOptions{}, testenv.SSHUser{})
 	m.Socket = engineFor(t, engine, m.account)
-	testenv.Leaks(t, engine, container.LabelHome+"=test-"+filepath.Base(m.Home))
+	testenv.Leaks(t, engine, container.LabelHome+"="+m.Home.Installation())
 	d := m.target(t)
 	d.Environment = &environment.Resolved{
 		Kind: environment.Image, Digest: "sha256:" + strings.Repeat("d", 64), Interpreter: "python3", Docker: &environment.Docker{Image: engine.Base},

@@ -115,7 +115,7 @@ func TestResubmitMovesWhatChanged(t *testing.T) {
 	for name, content := range source {
 		c.ok(os.WriteFile(filepath.Join(dir, name), content, 0o644))
 	}
-	c.a.Snapshot, c.a.Number = c.snapshot(t, dir), 2
+	c.a.Snapshot, c.a.Number = c.Home.Snapshot(t, dir), 2
 	before := c.line.Passed()
 	c.ok(c.b.Prepare(t.Context(), c.a, nil))
 	// The list of all files goes, too: a digest each.

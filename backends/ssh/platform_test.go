@@ -23,7 +23,7 @@ func TestAnotherPlatform(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	digest := sumOf(t, file)
-	c.Programs = &program.Finder{Platform: "plan9/386", Executable: filepath.Join(dir, "runner"), Home: c.Home}
+	c.Programs = &program.Finder{Platform: "plan9/386", Executable: filepath.Join(dir, "runner"), Home: string(c.Home)}
 	before, native := c.line.Passed(), c.b
 	c.b = c.open(t)
 	t.Cleanup(func() { c.b = native }) // for what clears up
@@ -32,7 +32,7 @@ func TestAnotherPlatform(t *testing.T) {
 	if sent := c.line.Passed() - before; sent < info.Size()/10 {
 		t.Errorf("%d bytes went over the line for a program of %d", sent, info.Size())
 	}
-	if got := sumOf(t, filepath.Join(c.Root, program.BinDir, "runner-"+digest[:12])); got != digest {
+	if got := sumOf(t, filepath.Join(string(c.Root), program.BinDir, "runner-"+digest[:12])); got != digest {
 		t.Errorf("what is there has the digest %s, not %s", got, digest)
 	}
 	ref := c.begin()
@@ -42,8 +42,8 @@ func TestAnotherPlatform(t *testing.T) {
 	if log := c.log(ref, false); log != "from here\n" {
 		t.Errorf("log %q", log)
 	}
-	c.ok(c.b.Collect(t.Context(), ref, c.home(ref)))
-	if data, err := os.ReadFile(filepath.Join(c.home(ref).Path(), "outputs/f")); string(data) != "out\n" {
+	c.ok(c.b.Collect(t.Context(), ref, c.Home.Home(t, ref)))
+	if data, err := os.ReadFile(filepath.Join(c.Home.Home(t, ref).Path(), "outputs/f")); string(data) != "out\n" {
 		t.Errorf("outputs %q, %v", data, err)
 	}
 	// The next agent finds the program there.

@@ -32,15 +32,17 @@ func (r rebooted) Platform(ctx context.Context) (host.Platform, error) {
 func TestRebootAfterPrepare(t *testing.T) {
 	c := newCutter(t, "cat f", map[string][]byte{"f": []byte("whole\n")})
 	var boots atomic.Int64
+	store, err := c.Home.Objects()
+	c.ok(err)
 	b, err := ssh.New(t.Context(), ssh.Options{
-		Host: rebooted{c.b.host, &boots}, Installation: "test-" + filepath.Base(c.Home), Snapshots: c.store(t),
+		Host: rebooted{c.b.host, &boots}, Installation: c.Home.Installation(), Snapshots: store,
 	})
 	c.ok(err)
 	first := c.b
 	defer func() { c.b = first; c.ok(b.Close()) }()
 	c.b = &backend{Backend: b, host: c.b.host}
 	c.ok(c.b.Prepare(t.Context(), c.a, nil))
-	damaged := filepath.Join(c.there(c.a.Ref()), "work/f")
+	damaged := filepath.Join(c.Root.Attempt(c.a.Ref()), "work/f")
 	c.ok(os.WriteFile(damaged, nil, 0o644))
 	boots.Add(1)
 	_, err = c.b.Start(t.Context(), c.a)

@@ -45,11 +45,11 @@ func TestSaveAndRestore(t *testing.T) {
 	if sent := c.line.Passed() - before; sent > 1<<20 {
 		t.Errorf("%d bytes went over the line for what was kept", sent)
 	}
-	there := filepath.Join(c.Root, "runs", ref.Run, "checkpoint")
+	there := filepath.Join(string(c.Root), "runs", ref.Run, "checkpoint")
 	c.ok(os.Mkdir(filepath.Join(there, "epoch-2"), 0o777))
 	c.ok(os.WriteFile(filepath.Join(there, "epoch-2", "w"), []byte("two\n"), 0o666))
 	c.ok(os.RemoveAll(filepath.Join(there, "epoch-1")))
-	c.ok(os.WriteFile(filepath.Join(c.there(ref), "work", "outputs", "stop"), nil, 0o666))
+	c.ok(os.WriteFile(filepath.Join(c.Root.Attempt(ref), "work", "outputs", "stop"), nil, 0o666))
 	if o := c.ended(ref); o.Outcome != run.OutcomeCompleted {
 		t.Errorf("seen %+v", o)
 	}
@@ -75,7 +75,7 @@ func TestSaveAndRestore(t *testing.T) {
 		t.Errorf("the next attempt found %q", got)
 	}
 	next.ok(next.b.Restore(t.Context(), ref.Run, checkpoint))
-	data, err := os.ReadFile(filepath.Join(next.Root, "runs", ref.Run, "checkpoint", "epoch-2", "w"))
+	data, err := os.ReadFile(filepath.Join(string(next.Root), "runs", ref.Run, "checkpoint", "epoch-2", "w"))
 	next.ok(err)
 	if strings.Count(string(data), "\n") != 2 {
 		t.Errorf("what the attempt wrote was replaced: %q", data)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/runnerml/runner/backends"
+	"github.com/runnerml/runner/backends/backendtest"
 	"github.com/runnerml/runner/internal/run"
 	"github.com/runnerml/runner/internal/testenv"
 	"github.com/runnerml/runner/runconfig"
@@ -33,7 +34,7 @@ func (l *lab) trial(t *testing.T, command string, change func(*runconfig.ScriptR
 	t.Helper()
 	c := &trial{T: t, l: l, b: l.open(t)}
 	c.a = backends.Attempt{
-		Run: "trial-" + strings.ToLower(rand.Text()[:8]), Number: 1, Experiment: "trial", Environment: existing(), Snapshot: l.snapshot(t, t.TempDir()),
+		Run: "trial-" + strings.ToLower(rand.Text()[:8]), Number: 1, Experiment: "trial", Environment: backendtest.Existing("python3"), Snapshot: l.Home.Snapshot(t, t.TempDir()),
 		Config: &runconfig.ScriptRunConfig{
 			Command: command, Resources: runconfig.Resources{Nodes: 1, CPUs: 1}, Grace: runconfig.Duration(5 * time.Second), Slurm: &runconfig.Slurm{},
 		},
@@ -411,9 +412,9 @@ func TestNextAttempt(t *testing.T) {
 	trial.begun(ref)
 	id := l.slurm.Run("sbatch", "--parsable", "--partition=high", "--nodelist=n1", "--exclusive", "--output=/dev/null", "--wrap=sleep 5")
 	trial.expect(trial.ended(ref), run.OutcomePreempted, "PREEMPTED")
-	trial.ok(trial.b.Collect(t.Context(), ref, l.home(ref)))
+	trial.ok(trial.b.Collect(t.Context(), ref, l.Home.Home(t, ref)))
 	trial.ok(trial.b.Release(t.Context(), ref))
-	if _, err := os.Stat(filepath.Join(l.home(ref).Path(), "logs/std_log.txt")); err != nil {
+	if _, err := os.Stat(filepath.Join(l.Home.Home(t, ref).Path(), "logs/std_log.txt")); err != nil {
 		t.Error(err)
 	}
 	trial.a.Number = 2

@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/runnerml/runner/backends"
+	"github.com/runnerml/runner/backends/backendtest"
 	"github.com/runnerml/runner/internal/run"
 	"github.com/runnerml/runner/internal/testenv"
 )
@@ -43,7 +43,7 @@ func TestKilledAroundSubmit(t *testing.T) {
 		ref := c.begin() // the next agent
 		c.expect(c.ended(ref), run.OutcomeCompleted, "")
 		l.slurm.Eventually(func(said string) bool { return said == "" }, "squeue", "--noheader", "--name="+c.a.Run+".1")
-		ran, err := os.ReadFile(filepath.Join(l.Root, "runs", url.PathEscape(c.a.Run), "checkpoint/ran"))
+		ran, err := os.ReadFile(filepath.Join(string(l.Root), "runs", url.PathEscape(c.a.Run), "checkpoint/ran"))
 		if err != nil || string(ran) != "ran\n" {
 			t.Errorf("%s: ran %q, %v", killer, ran, err)
 		}
@@ -67,20 +67,14 @@ func killAgent(t *testing.T, l *lab, a backends.Attempt, killer string) {
 	}
 	s := l.site
 	s.Bin = bin
-	site, err := json.Marshal(s)
-	if err != nil {
-		t.Fatal(err)
-	}
 	attempt, err := json.Marshal(a)
 	if err != nil {
 		t.Fatal(err)
 	}
-	self, err := os.Executable()
+	cmd, err := backendtest.Agent(s)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), self, "-test.run=^$")
-	cmd.Env = append(os.Environ(), siteVariable+"="+string(site), "RUNNER_BACKENDTEST_CHILD=1")
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
 	in, err := cmd.StdinPipe() // kept open: it would end when that does

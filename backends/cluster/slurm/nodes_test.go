@@ -59,8 +59,8 @@ func TestFourNodes(t *testing.T) {
 		if !slices.Equal(lines, want) {
 			t.Errorf("the log has %q", lines)
 		}
-		c.ok(c.b.Collect(t.Context(), ref, l.home(ref)))
-		data, err := os.ReadFile(filepath.Join(l.home(ref).Path(), "logs/node-2.txt"))
+		c.ok(c.b.Collect(t.Context(), ref, l.Home.Home(t, ref)))
+		data, err := os.ReadFile(filepath.Join(l.Home.Home(t, ref).Path(), "logs/node-2.txt"))
 		if err != nil || !strings.Contains(string(data), "[rank 4] sum 28 of 8") || strings.Contains(string(data), "[rank 3]") {
 			t.Errorf("the log of node 2 is %q, %v", data, err)
 		}
