@@ -14,7 +14,6 @@ import (
 	"github.com/runnerml/runner/environment"
 	"github.com/runnerml/runner/internal/machine"
 	"github.com/runnerml/runner/internal/run"
-	"github.com/runnerml/runner/internal/snapshot"
 	"github.com/runnerml/runner/runconfig"
 )
 
@@ -51,15 +50,8 @@ func (c *computer) again(name string, env *environment.Resolved, files map[strin
 			c.Fatal(err)
 		}
 	}
-	store, err := snapshot.Open(filepath.Join(c.home, "objects"))
-	if err != nil {
-		c.Fatal(err)
-	}
-	taken, err := store.Take(c.Context(), dir, snapshot.Options{})
-	if err != nil {
-		c.Fatal(err)
-	}
-	a.Snapshot, a.Config.SourceDirectory = string(taken.ID), dir
+	digest := backendtest.Root(c.home).Snapshot(c, dir)
+	a.Snapshot, a.Config.SourceDirectory = digest, dir
 	return a
 }
 

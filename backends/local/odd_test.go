@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/runnerml/runner/backends"
+	"github.com/runnerml/runner/backends/backendtest"
 	"github.com/runnerml/runner/backends/local"
 	"github.com/runnerml/runner/environment"
 	"github.com/runnerml/runner/internal/artifact"
@@ -63,16 +64,9 @@ func (c *computer) attempt(env *environment.Resolved, command string, source map
 			c.Fatal(err)
 		}
 	}
-	store, err := snapshot.Open(filepath.Join(c.home, "objects"))
-	if err != nil {
-		c.Fatal(err)
-	}
-	taken, err := store.Take(c.Context(), dir, snapshot.Options{})
-	if err != nil {
-		c.Fatal(err)
-	}
+	digest := backendtest.Root(c.home).Snapshot(c, dir)
 	a := backends.Attempt{
-		Run: "odd-" + strings.ToLower(filepath.Base(c.home[len(c.home)-6:])), Number: 1, Experiment: "odd", Environment: env, Snapshot: string(taken.ID),
+		Run: "odd-" + strings.ToLower(filepath.Base(c.home[len(c.home)-6:])), Number: 1, Experiment: "odd", Environment: env, Snapshot: digest,
 		Config: &runconfig.ScriptRunConfig{Command: command, Resources: runconfig.Resources{Nodes: 1, CPUs: 1}},
 	}
 	c.Cleanup(func() {
