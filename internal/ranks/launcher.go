@@ -95,6 +95,9 @@ func (c Config) run(out io.Writer) (syscall.WaitStatus, error) {
 	}
 	// Handlers, unlike "ignore", are not inherited.
 	signal.Notify(l.signals, passedOn()...)
+	if c.on != nil {
+		signal.Notify(l.signals, TellSignal)
+	}
 	defer signal.Stop(l.signals)
 	if err := l.start(); err != nil {
 		l.killAll()
@@ -209,6 +212,9 @@ func (l *launcher) wait() syscall.WaitStatus {
 			number, ok := sig.(syscall.Signal)
 			if !ok {
 				continue
+			}
+			if number == TellSignal {
+				number = syscall.SIGTERM
 			}
 			l.signalAll(number)
 			if number == syscall.SIGTERM {

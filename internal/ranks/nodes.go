@@ -39,8 +39,9 @@ type Nodes struct {
 	// Starter is the command line before a command that is to run once on each
 	// node. It ends all of them when one fails.
 	Starter []string
-	// Terminate is a command that sends SIGTERM to all that Starter started; the
-	// value of the variable JobIn comes behind it. Starter itself would kill them.
+	// Terminate is a command that sends TellSignal to all that Starter started;
+	// the value of the variable JobIn comes behind it. Starter itself would kill
+	// them.
 	Terminate []string
 	JobIn     string
 	// Names is a command that prints the names of all nodes, a line each.
@@ -50,6 +51,12 @@ type Nodes struct {
 	// address of the first.
 	NumberIn, NameIn, FirstIn string
 }
+
+// TellSignal has a launcher on one of several nodes send SIGTERM to its
+// processes. An engine signals every process on a node, one after the other: a
+// script would see what it waits for die before it is told itself, and be told
+// twice. This one nobody minds but the launchers.
+const TellSignal = syscall.SIGWINCH
 
 // FailedFile in Nodes.Dir tells of the first process that failed.
 const FailedFile = "failed.json"

@@ -17,7 +17,7 @@ func (e *Engine) Nodes(count int) ranks.Nodes {
 			"--quiet", "--mpi=none", "--unbuffered", "--input=none", "--wait=0",
 		},
 		Names:     []string{path.Join(e.options.Bin, "scontrol"), "show", "hostnames"},
-		Terminate: []string{path.Join(e.options.Bin, "scancel"), "--signal=TERM"}, JobIn: "SLURM_JOB_ID",
+		Terminate: []string{path.Join(e.options.Bin, "scancel"), "--signal=" + strconv.Itoa(int(ranks.TellSignal))}, JobIn: "SLURM_JOB_ID",
 		NumberIn: "SLURM_NODEID", NameIn: "SLURMD_NODENAME", FirstIn: "SLURM_LAUNCH_NODE_IPADDR",
 	}
 }

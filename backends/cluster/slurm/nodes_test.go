@@ -113,9 +113,10 @@ func TestFourNodes(t *testing.T) {
 		c.ok(c.b.Stop(t.Context(), ref, 20*time.Second))
 		c.expect(c.ended(ref), run.OutcomeCanceled, "")
 		said := c.log(ref)
-		// srun may end before the last words of all have come.
-		if !strings.Contains(said, "] told\n") {
-			t.Errorf("nobody was told: %q", said)
+		for rank := range 4 {
+			if n := strings.Count(said, fmt.Sprintf("[rank %d] told\n", rank)); n != 1 {
+				t.Errorf("the last words of rank %d are %d times in %q", rank, n, said)
+			}
 		}
 	})
 	t.Run("one of the nodes fails", func(t *testing.T) {
