@@ -139,63 +139,93 @@ func onNode(node string) func(*runconfig.ScriptRunConfig) {
 	return func(c *runconfig.ScriptRunConfig) { c.Slurm.Arguments = []string{"--nodelist=" + node} }
 }
 
-// What befalls jobs is named right.
+// event is what befalls a job that runs.
+type event struct {
+	name   string
+	script string
+	change func(*runconfig.ScriptRunConfig)
+	// befall does it.
+	befall  func(c *trial, ref backends.Ref)
+	outcome run.Outcome
+	reason  string
+}
+
+// happen has it happen, and sees that it is named right.
+func (e event) happen(t *testing.T, l *lab) {
+	t.Helper()
+	trial := l.trial(t, e.script, e.change)
+	ref := trial.begin()
+	trial.begun(ref)
+	e.befall(trial, ref)
+	trial.expect(trial.ended(ref), e.outcome, e.reason)
+	if said := trial.log(ref); e.script == script && e.reason != "NODE_FAIL" && !strings.Contains(said, "told") {
+		t.Errorf("the script was not told to end: %q", said)
+	}
+	if again, err := trial.b.Start(t.Context(), trial.a); err != nil || again != ref.Handle {
+		t.Errorf("started again: %s, %v", again, err)
+	}
+}
+
+// preemptible is a run that has a whole node that can be taken from it.
+func preemptible(node string) func(*runconfig.ScriptRunConfig) {
+	return func(c *runconfig.ScriptRunConfig) {
+		c.VMPriority, c.Resources.CPUs, c.Slurm.Arguments = runconfig.LowPriority, 4, []string{"--nodelist=" + node}
+	}
+}
+
+// What befalls jobs is named right: all at once on one cluster, the last node
+// for those that need no other.
 func TestEvents(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, testenv.SlurmOptions{})
-	for _, c := range []struct {
-		name   string
-		script string
-		change func(*runconfig.ScriptRunConfig)
-		// befall does it to the job that runs.
-		befall  func(c *trial, ref backends.Ref)
-		outcome run.Outcome
-		reason  string
-	}{
-		{
-			"preempted where Slurm would requeue", script, func(c *runconfig.ScriptRunConfig) {
-				c.VMPriority, c.Resources.CPUs, c.Slurm.Arguments = runconfig.LowPriority, 4, []string{"--nodelist=n1"}
-			},
-			preempt("n1"), run.OutcomePreempted, "PREEMPTED",
-		},
-		{
-			"preempted where Slurm would requeue, and does not care", stubborn, func(c *runconfig.ScriptRunConfig) {
-				c.VMPriority, c.Resources.CPUs, c.Slurm.Arguments = runconfig.LowPriority, 4, []string{"--nodelist=n1"}
-			},
-			preempt("n1"), run.OutcomePreempted, "PREEMPTED",
-		},
+	nothing := func(*trial, backends.Ref) {}
+	for _, e := range []event{
+		{"preempted where Slurm would requeue", script, preemptible("n1"), preempt("n1"), run.OutcomePreempted, "PREEMPTED"},
+		{"preempted where Slurm would requeue, and does not care", stubborn, preemptible("n2"), preempt("n2"), run.OutcomePreempted, "PREEMPTED"},
 		{
 			"preempted where Slurm cancels", script, func(c *runconfig.ScriptRunConfig) {
-				c.Resources.CPUs, c.Slurm.Partition, c.Slurm.Arguments = 4, "cheap", []string{"--nodelist=n2"}
+				c.Resources.CPUs, c.Slurm.Partition, c.Slurm.Arguments = 4, "cheap", []string{"--nodelist=n3"}
 			},
-			preempt("n2"), run.OutcomePreempted, "PREEMPTED",
+			preempt("n3"), run.OutcomePreempted, "PREEMPTED",
 		},
+		{"canceled by somebody else", script, onNode("n4"), scancel(), run.OutcomeCanceled, "CANCELLED"},
+		{"canceled by somebody else, and does not care", stubborn, onNode("n4"), scancel(), run.OutcomeCanceled, "CANCELLED"},
 		{
-			"canceled by somebody else", script, nil,
-			func(c *trial, ref backends.Ref) { c.l.slurm.Run("scancel", c.id(ref)) },
-			run.OutcomeCanceled, "CANCELLED",
-		},
-		{
-			"canceled by somebody else, and does not care", stubborn, nil,
-			func(c *trial, ref backends.Ref) { c.l.slurm.Run("scancel", c.id(ref)) },
-			run.OutcomeCanceled, "CANCELLED",
-		},
-		{
-			"told by somebody else to end", script, nil,
-			func(c *trial, ref backends.Ref) { c.l.slurm.Run("scancel", "--batch", "--signal=TERM", c.id(ref)) },
+			"told by somebody else to end", script, onNode("n4"), scancel("--batch", "--signal=TERM"),
 			run.OutcomeNodeLost, "somebody ended what ran there",
 		},
 		{
-			"out of its own time", script, func(c *runconfig.ScriptRunConfig) { c.MaxRunDuration = runconfig.Duration(3 * time.Second) },
-			func(*trial, backends.Ref) {}, run.OutcomeTimedOut, "its time is over: 3s",
+			"out of its own time", script, func(c *runconfig.ScriptRunConfig) {
+				onNode("n4")(c)
+				c.MaxRunDuration = runconfig.Duration(3 * time.Second)
+			},
+			nothing, run.OutcomeTimedOut, "its time is over: 3s",
 		},
-		{
-			"out of Slurm's time", script, func(c *runconfig.ScriptRunConfig) { c.Slurm.TimeLimit = runconfig.Duration(time.Minute) },
-			func(*trial, backends.Ref) {}, run.OutcomeTimedOut, "its job's time was over: 1m0s",
-		},
-		{
-			"out of Slurm's time, and does not care", stubborn, func(c *runconfig.ScriptRunConfig) { c.Slurm.TimeLimit = runconfig.Duration(time.Minute) },
-			func(*trial, backends.Ref) {}, run.OutcomeTimedOut, "TIMEOUT",
-		},
+		{"out of Slurm's time", script, forAMinute, nothing, run.OutcomeTimedOut, "its job's time was over: 1m0s"},
+		{"out of Slurm's time, and does not care", stubborn, forAMinute, nothing, run.OutcomeTimedOut, "TIMEOUT"},
+	} {
+		t.Run(e.name, func(t *testing.T) {
+			t.Parallel()
+			e.happen(t, l)
+		})
+	}
+}
+
+func forAMinute(c *runconfig.ScriptRunConfig) {
+	onNode("n4")(c)
+	c.Slurm.TimeLimit = runconfig.Duration(time.Minute)
+}
+
+// scancel is somebody else's.
+func scancel(how ...string) func(*trial, backends.Ref) {
+	return func(c *trial, ref backends.Ref) { c.l.slurm.Run("scancel", append(how, c.id(ref))...) }
+}
+
+// What befalls the cluster is named right, and jobs outlive what they can.
+func TestClusterEvents(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, testenv.SlurmOptions{})
+	for _, e := range []event{
 		{
 			"its node fails", script, onNode("n3"),
 			func(c *trial, _ backends.Ref) {
@@ -224,19 +254,7 @@ func TestEvents(t *testing.T) {
 			run.OutcomeCompleted, "",
 		},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			trial := l.trial(t, c.script, c.change)
-			ref := trial.begin()
-			trial.begun(ref)
-			c.befall(trial, ref)
-			trial.expect(trial.ended(ref), c.outcome, c.reason)
-			if said := trial.log(ref); c.script == script && c.reason != "NODE_FAIL" && !strings.Contains(said, "told") {
-				t.Errorf("the script was not told to end: %q", said)
-			}
-			if again, err := trial.b.Start(t.Context(), trial.a); err != nil || again != ref.Handle {
-				t.Errorf("started again: %s, %v", again, err)
-			}
-		})
+		t.Run(e.name, func(t *testing.T) { e.happen(t, l) })
 	}
 }
 
@@ -250,6 +268,7 @@ func preempt(node string) func(*trial, backends.Ref) {
 
 // A job that waits says why, and is removed when nobody wants it any more.
 func TestPending(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, testenv.SlurmOptions{})
 	l.slurm.Run("scontrol", "update", "nodename=n4", "state=drain", "reason=test")
 	for _, c := range []struct {
@@ -284,6 +303,7 @@ func TestPending(t *testing.T) {
 
 // What Slurm refuses is the run's end, in its words; nothing waits there.
 func TestRefused(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, testenv.SlurmOptions{})
 	for _, c := range []struct {
 		name   string
@@ -323,6 +343,7 @@ func TestRefused(t *testing.T) {
 
 // What is asked for reaches Slurm, word by word.
 func TestAsked(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, testenv.SlurmOptions{Conf: "Licenses=matlab:2"})
 	l.Defaults = runconfig.Slurm{Partition: "normal", Setup: "export FROM_SETUP='a b'"}
 	trial := l.trial(t, "echo begun; env; sleep 600", func(c *runconfig.ScriptRunConfig) {
@@ -349,11 +370,12 @@ func TestAsked(t *testing.T) {
 
 // Used up memory is named, where Slurm has control groups.
 func TestOutOfMemory(t *testing.T) {
-	if _, err := os.Stat("/sys/fs/cgroup/memory"); err != nil {
-		if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err != nil {
-			t.Skip("there are no control groups here")
-		}
+	t.Parallel()
+	_, err := os.Stat("/sys/fs/cgroup/memory")
+	if _, unified := os.Stat("/sys/fs/cgroup/cgroup.controllers"); unified == nil {
+		err = nil
 	}
+	testenv.Need(t, "control groups", err)
 	l := newLab(t, testenv.SlurmOptions{Cgroups: true})
 	trial := l.trial(t, `python3 -c 'x = bytearray(600 << 20); print(len(x))'`, func(c *runconfig.ScriptRunConfig) { c.Resources.Memory = 100 << 20 })
 	ref := trial.begin()
@@ -363,6 +385,7 @@ func TestOutOfMemory(t *testing.T) {
 // However many jobs there are, and however often one looks, Slurm is asked once
 // in a while.
 func TestOneQuestion(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, testenv.SlurmOptions{})
 	b := l.open(t)
 	var refs []backends.Ref
@@ -403,6 +426,7 @@ func TestOneQuestion(t *testing.T) {
 
 // The checkpoint directory of a preempted attempt is the next one's.
 func TestNextAttempt(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, testenv.SlurmOptions{})
 	trial := l.trial(t, `echo one >>"$RUNNER_CHECKPOINT_DIR/steps"; cat "$RUNNER_CHECKPOINT_DIR/steps"; echo begun; [ $RUNNER_ATTEMPT = 2 ] || sleep 600`,
 		func(c *runconfig.ScriptRunConfig) {

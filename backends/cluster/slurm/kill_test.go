@@ -31,6 +31,7 @@ func killers() []string {
 // The agent is killed around sbatch, 100 times: no script runs twice, and none
 // is lost.
 func TestKilledAroundSubmit(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, testenv.SlurmOptions{})
 	times := 24
 	if n, err := strconv.Atoi(os.Getenv("RUNNER_SOAK_RUNS")); err == nil { // make soak

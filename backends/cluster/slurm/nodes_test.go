@@ -45,6 +45,7 @@ END
 `
 
 func TestFourNodes(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, testenv.SlurmOptions{})
 	t.Run("they meet", func(t *testing.T) {
 		c := l.trial(t, meet, onFour("pytorch", 2))
@@ -131,6 +132,7 @@ func TestFourNodes(t *testing.T) {
 
 // Open MPI's own launcher starts the processes.
 func TestMPI(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, testenv.SlurmOptions{})
 	t.Run("one fails", func(t *testing.T) {
 		c := l.trial(t, `echo begun; [ $RANK != 5 ] || exit 3; sleep 600`, onFour("mpi", 2))

@@ -3,6 +3,7 @@ package slurm_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,7 +20,13 @@ import (
 	"github.com/runnerml/runner/runconfig"
 )
 
-func TestMain(m *testing.M) { backendtest.Main(m, site.open, nil) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "4"); err != nil { // they mostly wait, each for a Slurm of its own
+		panic(err)
+	}
+	backendtest.Main(m, site.open, nil)
+}
 
 // site is how a test reaches its cluster.
 type site struct {
@@ -172,12 +179,14 @@ func without() map[string]string {
 }
 
 func TestHere(t *testing.T) {
+	t.Parallel()
 	backendtest.Run(t, newLab(t, testenv.SlurmOptions{}).target(t), without())
 }
 
 // TestSSH is the suite with a login node over SSH: by default the subjects in
 // which it differs, whole with make conformance.
 func TestSSH(t *testing.T) {
+	t.Parallel()
 	target := newRemoteLab(t).target(t)
 	if os.Getenv("RUNNER_CONFORMANCE") == "full" {
 		backendtest.Run(t, target, without())
