@@ -1,28 +1,17 @@
 package environment_test
 
 import (
-	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/runnerml/runner/environment"
+	"github.com/runnerml/runner/internal/testenv"
 )
 
 func TestVenvRecipeDiskFull(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("SKIPPED, NOT TESTED: mounting a small disk needs root")
-	}
 	disk := t.TempDir()
-	if err := syscall.Mount("none", disk, "tmpfs", 0, "size=3m"); err != nil {
-		t.Skipf("SKIPPED, NOT TESTED: a small disk cannot be mounted: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(disk, syscall.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
+	testenv.SmallDisk(t, disk, "size=3m")
 	prefix := filepath.Join(disk, "env")
 	_, recipe := recipeOf(t, environment.Python{Pip: []string{"runner-alone"}}, prefix)
 	result := newMachine(t, systemPython(t)).carryOut(t, recipe)

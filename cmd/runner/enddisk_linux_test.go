@@ -20,18 +20,8 @@ type smallDisk struct {
 
 func newSmallDisk(t *testing.T) *smallDisk {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("a small disk is mounted by root only")
-	}
 	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=96m"); err != nil {
-		t.Skipf("no small disk here: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
+	testenv.SmallDisk(t, dir, "size=96m")
 	c := testenv.Runner(t)
 	c.Home = filepath.Join(dir, "home")
 	c.Env = append(c.Env, "RUNNER_HOME="+c.Home)

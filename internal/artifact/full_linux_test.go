@@ -2,30 +2,19 @@ package artifact
 
 import (
 	"errors"
-	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 
-	"golang.org/x/sys/unix"
+	"github.com/runnerml/runner/internal/testenv"
 )
 
 // On a full disk nothing is visible, and nothing keeps it full.
 func TestFullDisk(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("mounting a small file system needs root")
-	}
 	mount := t.TempDir()
 	const size = 4 << 20
-	if err := unix.Mount("tmpfs", mount, "tmpfs", 0, "size=4m"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(mount, 0); err != nil {
-			t.Error(err)
-		}
-	})
+	testenv.SmallDisk(t, mount, "size=4m")
 	d := OpenDirectory(filepath.Join(mount, "home"))
 	if err := d.Put(t.Context(), File{Path: "outputs/small", Size: 1}, strings.NewReader("x")); err != nil {
 		t.Fatal(err)

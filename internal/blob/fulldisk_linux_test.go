@@ -13,10 +13,7 @@ import (
 
 func TestFullDisk(t *testing.T) {
 	disk := t.TempDir()
-	if err := unix.Mount("tmpfs", disk, "tmpfs", 0, "size=1m"); err != nil {
-		testenv.Need(t, "a small disk", err)
-	}
-	t.Cleanup(func() { _ = unix.Unmount(disk, 0) })
+	testenv.SmallDisk(t, disk, "size=1m")
 	s := testenv.Azurite(t)
 	c := open(t, s, s.Addr, "full", Options{BlockSize: mib})
 	create(t, c)

@@ -24,9 +24,7 @@ type ownDocker struct {
 // disk, when it is not empty, is the size of a disk of its own, for example "32m".
 func newOwnDocker(t *testing.T, disk string) *ownDocker {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("SKIPPED, NOT TESTED: needs root to start a Docker engine of its own")
-	}
+	testenv.Root(t, "a Docker engine of its own")
 	dir, err := os.MkdirTemp("", "od") // a socket's path must be short
 	if err != nil {
 		t.Fatal(err)

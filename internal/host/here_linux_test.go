@@ -9,17 +9,12 @@ import (
 	"testing"
 
 	"github.com/runnerml/runner/internal/host"
+	"github.com/runnerml/runner/internal/testenv"
 )
 
 func TestWriteFileOnFullDisk(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("only root can mount a small disk")
-	}
 	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"); err != nil {
-		t.Skip("no mounts here:", err)
-	}
-	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
+	testenv.SmallDisk(t, dir, "size=64k")
 	h := host.NewHere(dir)
 	path := filepath.Join(dir, "file")
 	if err := h.WriteFile(t.Context(), path, []byte("old"), 0o600); err != nil {

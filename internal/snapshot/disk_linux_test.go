@@ -9,24 +9,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/runnerml/runner/internal/snapshot"
+	"github.com/runnerml/runner/internal/testenv"
 )
 
-// smallDisk gives a directory on a file system of that many bytes.
-func smallDisk(t *testing.T, options string) string {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("SKIPPED: only root can mount a small disk to fill")
-	}
-	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, options); err != nil {
-		t.Skipf("SKIPPED: cannot mount a small disk to fill: %v", err)
-	}
-	t.Cleanup(func() { must(t, unix.Unmount(dir, 0)) })
-	return dir
-}
-
 func TestFullDisk(t *testing.T) {
-	disk := smallDisk(t, "size=2m")
+	disk := t.TempDir()
+	testenv.SmallDisk(t, disk, "size=2m")
 	dir := filepath.Join(disk, "objects")
 	s := openStore(t, dir)
 	src := t.TempDir()
@@ -79,7 +67,8 @@ func wantFull(t *testing.T, do func() error) {
 }
 
 func TestNoInodesLeft(t *testing.T) {
-	disk := smallDisk(t, "nr_inodes=60")
+	disk := t.TempDir()
+	testenv.SmallDisk(t, disk, "nr_inodes=60")
 	src := t.TempDir()
 	tr := tree{}
 	for i := range 100 {

@@ -11,38 +11,17 @@ import (
 	"sync"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/runnerml/runner/internal/run"
 	"github.com/runnerml/runner/internal/store"
+	"github.com/runnerml/runner/internal/testenv"
 )
-
-// tinyDisk mounts a file system of so many KiB.
-func tinyDisk(t *testing.T, kib int) string {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("SKIPPED: mounting a small file system needs root")
-	}
-	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%dk", kib)); err != nil {
-		if errors.Is(err, unix.EPERM) {
-			t.Skip("SKIPPED: not allowed to mount here")
-		}
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(dir, 0); err != nil {
-			t.Error(err)
-		}
-	})
-	return dir
-}
 
 // TestFullDisk fills the disk with runs until one does not fit: that call
 // fails with *FullError, what was stored is whole, and once there is room the
 // same store goes on.
 func TestFullDisk(t *testing.T) {
-	dir := tinyDisk(t, 1024)
+	dir := t.TempDir()
+	testenv.SmallDisk(t, dir, "size=1024k")
 	ballast := filepath.Join(dir, "ballast")
 	if err := os.WriteFile(ballast, make([]byte, 200<<10), 0o600); err != nil {
 		t.Fatal(err)
@@ -96,7 +75,9 @@ func checkStored(t *testing.T, s *store.Store, want int) {
 // TestFullDiskForMany: when a transaction that many share does not fit, each of
 // them is told, and what was said to be stored is there, and nothing else.
 func TestFullDiskForMany(t *testing.T) {
-	s := openAt(t, filepath.Join(tinyDisk(t, 1536), "runner.db"))
+	dir := t.TempDir()
+	testenv.SmallDisk(t, dir, "size=1536k")
+	s := openAt(t, filepath.Join(dir, "runner.db"))
 	var mu sync.Mutex
 	stored := map[string]bool{}
 	var wg sync.WaitGroup
@@ -135,7 +116,8 @@ func TestFullDiskForMany(t *testing.T) {
 }
 
 func TestNoRoomToBegin(t *testing.T) {
-	dir := tinyDisk(t, 64)
+	dir := t.TempDir()
+	testenv.SmallDisk(t, dir, "size=64k")
 	path := filepath.Join(dir, "runner.db")
 	if err := os.WriteFile(filepath.Join(dir, "ballast"), make([]byte, 40<<10), 0o600); err != nil {
 		t.Fatal(err)

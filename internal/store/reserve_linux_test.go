@@ -9,12 +9,14 @@ import (
 
 	"github.com/runnerml/runner/internal/run"
 	"github.com/runnerml/runner/internal/store"
+	"github.com/runnerml/runner/internal/testenv"
 )
 
 // TestReserve: on a disk that something else filled, a new run is refused, but
 // a cancel, an end and a removal are still written down; and one gets in.
 func TestReserve(t *testing.T) {
-	dir := tinyDisk(t, 32*1024)
+	dir := t.TempDir()
+	testenv.SmallDisk(t, dir, "size=32m")
 	path := filepath.Join(dir, "runner.db")
 	s := openAt(t, path)
 	for _, id := range []string{"iris-0000000001", "iris-0000000002"} {

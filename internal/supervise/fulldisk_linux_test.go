@@ -5,27 +5,18 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/runnerml/runner/internal/supervise"
+	"github.com/runnerml/runner/internal/testenv"
 )
 
 // TestFullDisk: the script goes on, its end is known, and the log says what is
 // missing once there is room.
 func TestFullDisk(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("only root can mount a small disk")
-	}
 	b := newBench(t)
 	disk := filepath.Join(filepath.Dir(b.dir), "disk")
-	if err := os.Mkdir(disk, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=1m"); err != nil {
-		t.Skip("no mounts here:", err)
-	}
-	t.Cleanup(func() { _ = syscall.Unmount(disk, syscall.MNT_DETACH) })
+	testenv.SmallDisk(t, disk, "size=1m")
 	b.dir = filepath.Join(disk, "attempt")
 	if err := os.WriteFile(filepath.Join(disk, "ballast"), make([]byte, 200<<10), 0o600); err != nil {
 		t.Fatal(err)
@@ -55,18 +46,9 @@ func TestFullDisk(t *testing.T) {
 
 // TestFullDiskToTheEnd: no room ever comes back, and still the end is known.
 func TestFullDiskToTheEnd(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("only root can mount a small disk")
-	}
 	b := newBench(t)
 	disk := filepath.Join(filepath.Dir(b.dir), "disk")
-	if err := os.Mkdir(disk, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=128k"); err != nil {
-		t.Skip("no mounts here:", err)
-	}
-	t.Cleanup(func() { _ = syscall.Unmount(disk, syscall.MNT_DETACH) })
+	testenv.SmallDisk(t, disk, "size=128k")
 	b.dir = filepath.Join(disk, "attempt")
 	b.start(b.sh("head -c 1000000 /dev/zero; exit 6"))
 	if s := b.wait(); s.Cause != supervise.Exited || s.ExitCode != 6 || s.LogBytes+s.LogDropped != 1000000 {

@@ -39,3 +39,11 @@ func begin[T any](t testing.TB, engine string, start func(context.Context) (T, e
 	t.Logf("testenv: %s ready in %s", engine, time.Since(began).Round(time.Millisecond))
 	return engineStarted
 }
+
+// Root ends a test that cannot do what only root can, as Need does.
+func Root(t testing.TB, what string) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		Need(t, what, errNeedsRoot)
+	}
+}
