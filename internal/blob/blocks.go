@@ -32,7 +32,7 @@ func (s *sending) blocks(ctx context.Context, modified time.Time) (Blob, error) 
 			if waited := group.Wait(); waited != nil {
 				return Blob{}, waited
 			}
-			return Blob{}, s.shorter(fileError(err, s.upload.From), part)
+			return Blob{}, s.blame(fileError(err, s.upload.From), part, nil)
 		}
 		ids[i] = blockID(i, part.n, sum)
 		if size, ok := there[ids[i]]; ok && size == part.n {
@@ -96,7 +96,7 @@ func (s *sending) stage(ctx context.Context, p span, id string, sum []byte) erro
 		_, err := s.client.StageBlock(ctx, id, part, &blockblob.StageBlockOptions{TransactionalValidation: blob.TransferValidationTypeMD5(sum)})
 		if err != nil {
 			part.undo()
-			return s.shorter(err, p)
+			return s.blame(err, p, sum)
 		}
 		return nil
 	})

@@ -192,6 +192,9 @@ func innermostText(err error) string {
 	return err.Error()
 }
 
+// codeMD5 is the service's word for content that has not the MD5 that was said.
+const codeMD5 = "Md5Mismatch"
+
 // farOff is how much a clock may differ before it is named as the reason; the
 // service itself allows 15 minutes.
 const farOff = 10 * time.Minute
@@ -219,7 +222,7 @@ func (e *Error) answered(answer *azcore.ResponseError, c Credential) {
 		e.Problem, e.What = NotFound, "there is no such blob"
 	case status == http.StatusPreconditionFailed:
 		e.Problem, e.What = Changed, "the blob has changed"
-	case e.Code == "Md5Mismatch" || e.Code == "Crc64Mismatch":
+	case e.Code == codeMD5 || e.Code == "Crc64Mismatch":
 		e.Problem, e.What, e.Temporary = Corrupt, "what arrived at the store is not what was sent", true
 	case status == http.StatusTooManyRequests || status == http.StatusRequestTimeout || status >= http.StatusInternalServerError:
 		e.Problem, e.Temporary = Unavailable, true

@@ -278,8 +278,7 @@ func TestResume(t *testing.T) {
 			return testenv.Fault{}
 		})
 		_, err := c.Upload(t.Context(), Upload{From: changing, Name: "never"})
-		// A change under a block that is under way shows at the store.
-		if p := ProblemOf(err); p != Changed && p != Corrupt {
+		if ProblemOf(err) != Changed {
 			t.Errorf("got %v", err)
 		}
 		proxy.Set(nil)

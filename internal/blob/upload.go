@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"crypto/md5"
+	"errors"
 	"io"
 	"io/fs"
 	"maps"
 	"os"
 	"strings"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blockblob"
 	"golang.org/x/sync/errgroup"
@@ -283,7 +285,7 @@ func (s *sending) whole(ctx context.Context) (b Blob, err error) {
 		})
 		if err != nil {
 			part.undo()
-			return s.shorter(err, span{n: s.size})
+			return s.blame(err, span{n: s.size}, sum)
 		}
 		b = Blob{ETag: string(value(r.ETag)), MD5: sum, Modified: value(r.LastModified)}
 		return nil
@@ -291,10 +293,22 @@ func (s *sending) whole(ctx context.Context) (b Blob, err error) {
 	return b, err
 }
 
-// shorter tells that a part could not be sent because the file does not have it
-// any more.
-func (s *sending) shorter(err error, part span) error {
+// blame finds out whether a part could not be sent because the file does not
+// have it any more, or has something else in its place: then what the store got
+// is not what was promised, and it is the file and not the line that is at fault.
+// sum is the part's MD5 as it was before; nil: nobody knows it.
+func (s *sending) blame(err error, part span, sum []byte) error {
 	if info, statErr := s.file.Stat(); statErr == nil && info.Size() < part.off+part.n {
+		return s.changed()
+	}
+	if answer, ok := errors.AsType[*azcore.ResponseError](err); !ok || answer.ErrorCode != codeMD5 || sum == nil {
+		return err
+	}
+	h := md5.New()
+	if n, readErr := io.Copy(h, onlyReader{io.NewSectionReader(s.file, part.off, part.n)}); readErr != nil || n != part.n {
+		return s.changed()
+	}
+	if !bytes.Equal(h.Sum(nil), sum) {
 		return s.changed()
 	}
 	return err
