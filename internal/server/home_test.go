@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/runnerml/runner/internal/server"
+	"github.com/runnerml/runner/internal/testenv"
 )
 
 func TestMakeHome(t *testing.T) {
@@ -34,9 +35,7 @@ func TestMakeHome(t *testing.T) {
 				}
 			}
 			if c.owner != 0 {
-				if os.Geteuid() != 0 {
-					t.Skip("only root can give a directory away")
-				}
+				testenv.Root(t, "a directory that is somebody else's")
 				if err := os.Chown(dir, c.owner, c.owner); err != nil {
 					t.Fatal(err)
 				}

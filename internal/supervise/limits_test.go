@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/runnerml/runner/internal/supervise"
+	"github.com/runnerml/runner/internal/testenv"
 )
 
 func userSpec(uid int) string { return strconv.Itoa(uid) + ":" + strconv.Itoa(uid) }
@@ -39,9 +40,7 @@ func TestMemoryLimit(t *testing.T) {
 		{name: "below it, sampled", sampled: true, script: "echo on; sleep 0.5; exit 2", memory: 100 << 20, cause: supervise.Exited},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if os.Geteuid() != 0 {
-				t.Skip("only root may make control groups everywhere, and become somebody who may not")
-			}
+			testenv.Root(t, "control groups, and somebody who may not make any")
 			b := newBench(t)
 			if c.sampled {
 				b.asNobody()
