@@ -134,3 +134,26 @@ func TestEndFullDiskWhileRunning(t *testing.T) {
 		t.Errorf("its outputs\n%s", got)
 	}
 }
+
+// Outputs that do not fit: nothing half-done has their name, and it goes on once
+// there is room.
+func TestEndFullDiskAtFetch(t *testing.T) {
+	t.Parallel()
+	c := testenv.Runner(t)
+	c.Run("submit", "-q", "--set", "experiment=fetch", "--set", "command=head -c 3000000 /dev/zero >outputs/large; echo x >outputs/small")
+	disk := filepath.Join(t.TempDir(), "disk")
+	testenv.SmallDisk(t, disk, "size=2m")
+	large := filepath.Join(disk, "outputs/large")
+	say(t, c, nil, "outputs", "@last", "--to", disk).want(t, 2, "error: there is no space left on this disk: "+large,
+		"hint: free some, or name another directory; what is whole already is not fetched again")
+	if _, err := os.Stat(large); !os.IsNotExist(err) {
+		t.Errorf("half of it is there: %v", err)
+	}
+	if err := syscall.Mount("tmpfs", disk, "tmpfs", syscall.MS_REMOUNT, "size=8m"); err != nil {
+		t.Fatal(err)
+	}
+	c.Run("outputs", "@last", "--to", disk)
+	if info, err := os.Stat(large); err != nil || info.Size() != 3_000_000 {
+		t.Errorf("%v, %v", info, err)
+	}
+}

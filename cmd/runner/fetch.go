@@ -1,121 +1,265 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
 
+	"golang.org/x/sync/errgroup"
+
+	"github.com/runnerml/runner/internal/artifact"
 	"github.com/runnerml/runner/internal/client"
 	"github.com/runnerml/runner/internal/controller"
 	"github.com/runnerml/runner/internal/server"
 )
 
 // fetching brings a run's outputs into a directory. A file appears there whole
-// or not at all, and nothing is written outside of it, whatever names the
-// server gives.
+// and with the right digest, or not at all; what came of it before a cut is
+// kept out of sight. Nothing is written outside of the directory, whatever
+// names the server gives.
 type fetching struct {
 	*cli
 	client  *client.Client
 	run     string
 	attempt int
 	lines   *liveLines
-	done    int64
-	total   int64
+
+	into *artifact.Directory
+	dir  string
+	// count of files and bytes, for whoever watches.
+	files, total, whole, had, done atomic.Int64
 }
 
+const (
+	// fetchedAtOnce is how many files are on their way at the same time.
+	fetchedAtOnce = 8
+	// fetchTries is how often a file is begun that changes while it is fetched.
+	fetchTries = 4
+)
+
 func (f *fetching) all(ctx context.Context, files []controller.OutputFile, dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // as mkdir does; outputs are the user's own
+	if err := os.MkdirAll(dir, 0o777); err != nil { //nolint:gosec // as mkdir does; outputs are the user's own
 		return server.WrongPath(err)
 	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return server.WrongPath(err)
-	}
-	defer root.Close()
+	f.into, f.dir = artifact.OpenShared(dir), dir
 	defer f.lines.clear()
 	for _, file := range files {
-		f.total += file.Size
+		f.total.Add(file.Size)
 	}
+	f.files.Store(int64(len(files)))
+	group, within := errgroup.WithContext(ctx)
+	group.SetLimit(fetchedAtOnce)
 	for _, file := range files {
-		if err := f.one(ctx, root, file); err != nil {
-			return fmt.Errorf("fetch %s: %w", file.Path, err)
-		}
+		group.Go(func() error { return f.explain(f.one(within, file), file) })
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	if err := f.into.Settle(ctx); err != nil {
+		return err
 	}
 	f.lines.clear()
-	f.sayf("%s of %s in %s", plural(len(files), "file"), f.run, dir)
+	there := ""
+	if n := f.had.Load(); n > 0 {
+		there = fmt.Sprintf(", %d of them since before", n)
+	}
+	f.sayf("%s of %s in %s%s", plural(len(files), "file"), f.run, dir, there)
 	return nil
 }
 
-func (f *fetching) one(ctx context.Context, root *os.Root, file controller.OutputFile) error {
-	name := filepath.FromSlash(file.Path)
-	if !filepath.IsLocal(name) {
-		return server.Wrong("the name leads out of the directory", file.Path, "")
-	}
-	if file.Dir {
-		return root.MkdirAll(name, 0o755)
-	}
-	if err := root.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+// explain says what an error means to whoever fetches.
+func (f *fetching) explain(err error, file controller.OutputFile) error {
+	if err == nil || errors.Is(err, context.Canceled) {
 		return err
 	}
-	if file.Link != "" {
-		return f.link(root, name, file)
+	at := filepath.Join(f.dir, filepath.FromSlash(file.Path))
+	p := &server.Problem{Code: server.Invalid, Where: at}
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		p.Message, p.Hint = "there is no space left on this disk", "free some, or name another directory; what is whole already is not fetched again"
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		p.Message, p.Hint = "it may not be written here", "name a directory that you may write to"
+	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.EISDIR), isKind(err):
+		p.Message, p.Hint = "something else of that name is in the way", "name another directory"
+	case errors.Is(err, artifact.ErrCorrupt), errors.Is(err, io.ErrUnexpectedEOF):
+		p.Code, p.Message, p.Hint = server.Conflict, "it changes while it is fetched", "wait until the run has ended: runner wait "+f.run
+	default:
+		return fmt.Errorf("fetch %s: %w", file.Path, err)
 	}
-	body, err := f.client.OpenOutput(ctx, f.run, f.attempt, file.Path)
+	return p
+}
+
+func isKind(err error) bool {
+	_, ok := errors.AsType[*artifact.KindError](err)
+	return ok
+}
+
+func (f *fetching) one(ctx context.Context, file controller.OutputFile) (err error) {
+	if !filepath.IsLocal(filepath.FromSlash(file.Path)) {
+		return server.Wrong("the name leads out of the directory", file.Path, "")
+	}
+	there, err := f.into.Stat(ctx, file.Path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	defer func() { f.whole.Add(1); f.show() }()
+	switch {
+	case file.Dir:
+		return f.into.Mkdir(ctx, file.Path)
+	case err == nil && there.Dir: // it would be replaced, with all that is in it
+		return syscall.EISDIR
+	case file.Link != "":
+		return f.link(ctx, file, there)
+	case err == nil && f.same(ctx, file, there):
+		f.had.Add(1)
+		f.done.Add(file.Size)
+		return nil
+	}
+	return f.content(ctx, file)
+}
+
+// link makes a symbolic link that stays inside.
+func (f *fetching) link(ctx context.Context, file controller.OutputFile, there artifact.File) error {
+	if there.Link == file.Link {
+		f.had.Add(1)
+		return nil
+	}
+	err := f.into.Link(ctx, file.Path, file.Link)
+	if _, out := errors.AsType[*artifact.LinkError](err); out {
+		f.sayf("left out %s: it leads to %s", file.Path, tidyLine(file.Link))
+		return nil
+	}
+	return err
+}
+
+// same says whether a file is there already.
+func (f *fetching) same(ctx context.Context, file controller.OutputFile, there artifact.File) bool {
+	if !there.Mode.IsRegular() || there.Size != file.Size || file.Digest == "" {
+		return false
+	}
+	r, err := f.into.Open(ctx, file.Path)
+	if err != nil {
+		return false
+	}
+	defer r.Close()
+	sum := sha256.New()
+	_, err = io.Copy(sum, r)
+	return err == nil && bytes.Equal(sum.Sum(nil), digestOf(file))
+}
+
+// digestOf is the SHA-256 that a file must have; nil: it is not known.
+func digestOf(file controller.OutputFile) []byte {
+	sum, err := hex.DecodeString(strings.TrimPrefix(file.Digest, "sha256:"))
+	if err != nil || len(sum) != sha256.Size {
+		return nil
+	}
+	return sum
+}
+
+// content fetches a file, the rest of it when it was begun before. One that
+// changes meanwhile, as those of a run that goes on may, is begun anew.
+func (f *fetching) content(ctx context.Context, file controller.OutputFile) error {
+	for try := 1; ; try++ {
+		err := f.try(ctx, file)
+		if try == fetchTries || !errors.Is(err, artifact.ErrCorrupt) && !errors.Is(err, io.ErrUnexpectedEOF) {
+			return err
+		}
+		files, listErr := f.client.Outputs(ctx, f.run, f.attempt)
+		if listErr != nil {
+			return listErr
+		}
+		for _, now := range files {
+			if now.Path == file.Path {
+				f.total.Add(now.Size - file.Size)
+				file = now
+			}
+		}
+	}
+}
+
+func (f *fetching) try(ctx context.Context, file controller.OutputFile) error {
+	at, _, err := f.into.Begun(ctx, file.Path)
+	if err != nil {
+		return err
+	}
+	if at > file.Size {
+		at = 0
+	}
+	body, err := f.client.OpenOutput(ctx, f.run, f.attempt, file.Path, at)
 	if err != nil {
 		return err
 	}
 	defer body.Close()
-	return f.write(root, name, file, body)
-}
-
-// link makes a symbolic link that stays inside.
-func (f *fetching) link(root *os.Root, name string, file controller.OutputFile) error {
-	if path.IsAbs(file.Link) || !filepath.IsLocal(filepath.FromSlash(path.Join(path.Dir(file.Path), file.Link))) {
-		f.sayf("left out %s: it leads to %s", file.Path, tidyLine(file.Link))
-		return nil
+	m := &meteredReader{body, f, at}
+	f.done.Add(at)
+	want := artifact.File{Path: file.Path, Size: file.Size, Mode: fs.FileMode(file.Mode).Perm() | 0o200, Digest: digestOf(file)}
+	if at > 0 {
+		err = f.into.PutRest(ctx, want, at, m)
+	} else {
+		err = f.into.Put(ctx, want, m)
 	}
-	if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return root.Symlink(filepath.FromSlash(file.Link), name)
-}
-
-func (f *fetching) write(root *os.Root, name string, file controller.OutputFile, body io.Reader) (err error) {
-	part := name + ".part"
-	out, err := root.OpenFile(part, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
-		return err
+		f.done.Add(-m.counted)
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, root.Remove(part))
-		}
-	}()
-	const buffer = 256 << 10
-	_, err = io.CopyBuffer(struct{ io.Writer }{out}, &meteredReader{body, f}, make([]byte, buffer))
-	if err == nil {
-		err = out.Chmod(fs.FileMode(file.Mode).Perm() | 0o200)
-	}
-	if err = errors.Join(err, out.Close()); err != nil {
-		return err
-	}
-	return root.Rename(part, name)
+	return err
+}
+
+// show tells how far it is.
+func (f *fetching) show() {
+	f.lines.show("outputs", fmt.Sprintf("%d of %s", f.whole.Load(), plural(int(f.files.Load()), "file")), f.done.Load(), f.total.Load(), "B")
 }
 
 // meteredReader shows how much came.
 type meteredReader struct {
 	io.Reader
-	f *fetching
+	f       *fetching
+	counted int64
 }
 
 func (m *meteredReader) Read(p []byte) (int, error) {
 	n, err := m.Reader.Read(p)
-	m.f.done += int64(n)
-	m.f.lines.show("outputs", "fetching", m.f.done, m.f.total, "B")
+	m.counted += int64(n)
+	m.f.done.Add(int64(n))
+	m.f.show()
 	return n, err
+}
+
+// toStdout writes one file to standard output, byte for byte.
+func (f *fetching) toStdout(ctx context.Context, files []controller.OutputFile) error {
+	switch {
+	case len(files) == 0:
+		return server.Wrong(f.run+" left nothing", "--to -", "")
+	case len(files) > 1:
+		return server.Wrong(fmt.Sprintf("--to - takes one file, not %d", len(files)), f.run, "name it, for example: runner outputs "+f.run+" "+strings.TrimPrefix(files[0].Path, outputsTop)+" --to -")
+	case files[0].Dir:
+		return server.Wrong("it is a directory", files[0].Path, "--to DIR takes it")
+	}
+	file := files[0]
+	f.files.Store(1)
+	f.total.Store(file.Size)
+	body, err := f.client.OpenOutput(ctx, f.run, f.attempt, file.Path, 0)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	defer f.lines.clear()
+	sum := sha256.New()
+	n, err := io.Copy(io.MultiWriter(f.out, sum), &meteredReader{body, f, 0})
+	if err != nil {
+		return err
+	}
+	if want := digestOf(file); file.Link == "" && (n != file.Size || want != nil && !bytes.Equal(want, sum.Sum(nil))) {
+		return &server.Problem{Code: server.Conflict, Message: "it changed while it was read", Where: file.Path, Hint: "what was written is not all of one version: read it again"}
+	}
+	return nil
 }

@@ -1,71 +1,124 @@
 package main
 
 import (
+	"context"
 	"fmt"
 
+	"github.com/runnerml/runner/internal/client"
 	"github.com/runnerml/runner/internal/controller"
+	"github.com/runnerml/runner/internal/run"
 	"github.com/runnerml/runner/internal/server"
 	"github.com/spf13/cobra"
 )
 
+// toStdout is the directory of --to that is none.
+const toStdout = "-"
+
+// outputsFlags are those of runner outputs.
+type outputsFlags struct {
+	to      string
+	attempt int
+	format  *format
+}
+
 func newOutputs(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:               "outputs RUN",
-		Short:             "List, or fetch, what a run left in outputs/ and logs/",
-		Example:           "  runner outputs @last --to results",
-		Args:              wants(1, 1, "run"),
-		ValidArgsFunction: c.completeRuns,
+		Use:   "outputs RUN [PATTERN...]",
+		Short: "List, or fetch, what a run left in outputs/ and logs/",
+		Long: `Outputs lists what a run left in outputs/ and logs/, with sizes and SHA-256
+digests; of a run that goes on, what has come home so far.
+
+A PATTERN names a file, a directory, or has *, ?, [abc], {a,b} and ** (any
+number of directories). It counts from the top (logs/*.txt) and from outputs/
+(model/*.pt); a directory means all that is in it.
+
+--to DIR fetches into DIR, several files at once, under the names that are
+listed. A file appears there only whole, and only when its digest is right. What
+is there already is not fetched again, and a fetch that was cut goes on where it
+was. --to - writes one file to standard output.`,
+		Example: `  runner outputs @last
+  runner outputs @last 'model/*.pt' --to results
+  runner outputs @last metrics.json --to - | jq .accuracy`,
+		Args:              wants(1, -1, "run"),
+		ValidArgsFunction: c.completeOutputs,
 	}
-	to := cmd.Flags().String("to", "", "fetch all of it into `DIR`")
-	attempt := cmd.Flags().Int("attempt", 0, "of attempt `N`; the last one without it")
-	as := addFormat(cmd, asTable, asWide, asJSON)
+	var f outputsFlags
+	cmd.Flags().StringVar(&f.to, "to", "", "fetch into `DIR`; - is standard output, for one file")
+	cmd.Flags().IntVar(&f.attempt, "attempt", 0, "of attempt `N`; the last one without it")
+	f.format = addFormat(cmd, asTable, asWide, asJSON)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if cmd.Flags().Changed("attempt") && *attempt < 1 {
-			return server.Wrong("--attempt counts from 1", cmd.CommandPath(), "leave it out for the last one")
+		if err := f.check(cmd); err != nil {
+			return err
 		}
 		client, err := c.connect(cmd.Context())
 		if err != nil {
 			return err
 		}
 		defer client.Close()
-		r, err := client.Run(cmd.Context(), args[0])
-		if err != nil {
-			return err
-		}
-		files, err := client.Outputs(cmd.Context(), r.ID, *attempt)
-		if err != nil {
-			return err
-		}
-		if *to != "" {
-			f := fetching{cli: c, client: client, run: r.ID, attempt: *attempt, lines: c.newLiveLines()}
-			if err := f.all(cmd.Context(), files, *to); err != nil {
-				return err
-			}
-		}
-		switch {
-		case as.json():
-			return c.printJSON(files)
-		case *to != "":
-			return nil
-		case len(files) == 0:
-			if r.State.Ended() {
-				c.sayf("%s left nothing", r.ID)
-			} else {
-				c.sayf("what %s leaves comes home when the attempt ends", r.ID)
-			}
-			return nil
-		}
-		return c.print(fileTable(files, as.wide()))
+		return c.outputs(cmd.Context(), client, args[0], args[1:], f)
 	}
 	return cmd
+}
+
+func (f *outputsFlags) check(cmd *cobra.Command) error {
+	switch {
+	case cmd.Flags().Changed("attempt") && f.attempt < 1:
+		return server.Wrong("--attempt counts from 1", cmd.CommandPath(), "leave it out for the last one")
+	case cmd.Flags().Changed("to") && f.to == "":
+		return server.Wrong("--to is empty", cmd.CommandPath(), "--to . is this directory")
+	case f.to == toStdout && cmd.Flags().Changed("output"):
+		return server.Wrong("-o is not for --to -", cmd.CommandPath(), "the file itself goes to standard output")
+	}
+	return nil
+}
+
+func (c *cli) outputs(ctx context.Context, client *client.Client, id string, patterns []string, f outputsFlags) error {
+	r, err := client.Run(ctx, id)
+	if err != nil {
+		return err
+	}
+	files, err := client.Outputs(ctx, r.ID, f.attempt)
+	if err != nil {
+		return err
+	}
+	chosen, err := choose(r, files, patterns)
+	if err != nil {
+		return err
+	}
+	if f.to != "" {
+		fetch := fetching{cli: c, client: client, run: r.ID, attempt: f.attempt, lines: c.newLiveLines()}
+		if f.to == toStdout {
+			return fetch.toStdout(ctx, chosen)
+		}
+		if err := fetch.all(ctx, chosen, f.to); err != nil {
+			return err
+		}
+	}
+	switch {
+	case f.format.json():
+		return c.printJSON(chosen)
+	case f.to != "":
+		return nil
+	case len(files) == 0:
+		c.sayf("%s", leftNothing(r))
+		return nil
+	}
+	return c.print(fileTable(chosen, f.format.wide()))
+}
+
+func leftNothing(r *run.Run) string {
+	if r.State.Ended() {
+		return r.ID + " left nothing"
+	}
+	return fmt.Sprintf("what %s leaves comes home when the attempt ends", r.ID)
 }
 
 func fileTable(files []controller.OutputFile, wide bool) string {
 	var t table
 	if wide {
-		t.head("MODE", "SIZE", "BYTES", "PATH")
+		t.head("MODE", "SIZE", "BYTES", "DIGEST", "PATH")
 	} else {
-		t.head("SIZE", "PATH")
+		t.head("SIZE", "DIGEST", "PATH")
 	}
 	for _, f := range files {
 		name, bytes := tidyLine(f.Path), size(f.Size)
@@ -76,9 +129,9 @@ func fileTable(files []controller.OutputFile, wide bool) string {
 			name, bytes = name+"/", ""
 		}
 		if wide {
-			t.add(plain(fmt.Sprintf("%04o", f.Mode)), plain(bytes), plain(fmt.Sprint(f.Size)), plain(name))
+			t.add(plain(fmt.Sprintf("%04o", f.Mode)), plain(bytes), plain(fmt.Sprint(f.Size)), plain(f.Digest), plain(name))
 		} else {
-			t.add(plain(bytes), plain(name))
+			t.add(plain(bytes), plain(short(f.Digest)), plain(name))
 		}
 	}
 	return t.render(0)

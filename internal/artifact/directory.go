@@ -19,6 +19,8 @@ type Directory struct {
 	path string
 	// tops are its directories.
 	tops []string
+	// dirMode is that of directories made in it.
+	dirMode fs.FileMode
 	// mu lets one at a time replace a name.
 	mu sync.Mutex
 
@@ -36,12 +38,20 @@ var (
 
 // OpenDirectory gives the directory at path. It need not be there yet: it is
 // made when the first file is stored.
-func OpenDirectory(path string) *Directory { return &Directory{path: path, tops: ofAttempts()} }
+func OpenDirectory(path string) *Directory {
+	return &Directory{path: path, tops: ofAttempts(), dirMode: 0o700}
+}
+
+// OpenShared is OpenDirectory of a directory of a user's own: the directories
+// made in it have the mode that mkdir gives them.
+func OpenShared(path string) *Directory {
+	return &Directory{path: path, tops: ofAttempts(), dirMode: 0o777}
+}
 
 // OpenCheckpoint gives the directory at path as the folder of a checkpoint
 // directory, which is "checkpoint" in it.
 func OpenCheckpoint(path string) *Directory {
-	return &Directory{path: path, tops: []string{checkpoint}}
+	return &Directory{path: path, tops: []string{checkpoint}, dirMode: 0o700}
 }
 
 func (d *Directory) check(name string) error { return CheckNameIn(name, d.tops...) }
@@ -55,7 +65,7 @@ func (d *Directory) root() (*os.Root, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return root, err
 	}
-	if err := os.MkdirAll(d.path, 0o700); err != nil {
+	if err := os.MkdirAll(d.path, d.dirMode); err != nil {
 		return nil, err
 	}
 	return os.OpenRoot(d.path)
@@ -71,7 +81,7 @@ func (d *Directory) Mkdir(_ context.Context, name string) error {
 		return fmt.Errorf("artifact %q: %w", name, err)
 	}
 	defer func() { _ = root.Close() }()
-	if err := root.MkdirAll(name, 0o700); err != nil {
+	if err := root.MkdirAll(name, d.dirMode); err != nil {
 		return fmt.Errorf("artifact %q: %w", name, err)
 	}
 	d.mu.Lock()
@@ -176,7 +186,7 @@ func (d *Directory) store(name string, create func(root *os.Root, temporary stri
 func (d *Directory) place(root *os.Root, name string, rename func() error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err := checkParents(root, name); err != nil {
+	if err := checkParents(root, name, d.dirMode); err != nil {
 		return err
 	}
 	d.touch(name)
@@ -198,12 +208,12 @@ func (d *Directory) place(root *os.Root, name string, rename func() error) error
 
 // checkParents makes the directories above name and refuses a symbolic link
 // among them: it could lead anywhere.
-func checkParents(root *os.Root, name string) error {
+func checkParents(root *os.Root, name string, mode fs.FileMode) error {
 	parent := path.Dir(name)
 	if parent == "." {
 		return nil
 	}
-	if err := root.MkdirAll(parent, 0o700); err != nil {
+	if err := root.MkdirAll(parent, mode); err != nil {
 		return err
 	}
 	for at := parent; at != "."; at = path.Dir(at) {

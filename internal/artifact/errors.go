@@ -8,6 +8,9 @@ import (
 // ErrChanged is a file that changed while it was stored.
 var ErrChanged = errors.New("it changed while it was stored")
 
+// ErrCorrupt is a file whose content is not that of its digest.
+var ErrCorrupt = errors.New("what came is not what was sent: its SHA-256 differs")
+
 // NameError says that a name is not one that an artifact can have.
 type NameError struct{ Name string }
 
@@ -34,11 +37,14 @@ func (e *KindError) Error() string {
 type UnavailableError struct {
 	// Store as its users know it.
 	Store string
-	// Lasting says that waiting alone does not help; Hint, what does.
+	// Lasting says that waiting alone does not help; Advice, what does.
 	Lasting bool
-	Hint    string
+	Advice  string
 	Err     error
 }
+
+// Hint says what a person can do, or nothing.
+func (e *UnavailableError) Hint() string { return e.Advice }
 
 func (e *UnavailableError) Error() string {
 	return fmt.Sprintf("the artifact store %s cannot be used now: %v", e.Store, e.Err)

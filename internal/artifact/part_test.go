@@ -129,3 +129,47 @@ func TestRoomInUse(t *testing.T) {
 		t.Errorf("%s stays", incoming)
 	}
 }
+
+// With a digest, only what has it becomes visible, and what has not is no part
+// to go on from.
+func TestPutDigest(t *testing.T) {
+	whole := bytes.Repeat([]byte("0123456789abcdef"), 2*worthKeeping/16)
+	sum := sha256.Sum256(whole)
+	flipped := bytes.Clone(whole)
+	flipped[worthKeeping/2] ^= 1
+	file := File{Path: "outputs/f", Mode: 0o600, Size: int64(len(whole)), Digest: sum[:]}
+	const came = worthKeeping + 5
+	for name, c := range map[string]struct {
+		begun, sent []byte
+		want        error
+	}{
+		"right":                           {nil, whole, nil},
+		"a bit flipped":                   {nil, flipped, ErrCorrupt},
+		"the rest of it":                  {whole[:came], whole[came:], nil},
+		"the rest, the beginning flipped": {flipped[:came], whole[came:], ErrCorrupt},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			d := OpenDirectory(dir)
+			put := func() error { return d.Put(t.Context(), file, bytes.NewReader(c.sent)) }
+			if c.begun != nil {
+				tree(t, dir, map[string]string{temporaryName("outputs/f"): string(c.begun)})
+				at, _, err := d.Begun(t.Context(), "outputs/f")
+				if err != nil || at != came {
+					t.Fatalf("%d bytes begun, %v", at, err)
+				}
+				put = func() error { return d.PutRest(t.Context(), file, at, bytes.NewReader(c.sent)) }
+			}
+			if err := put(); !errors.Is(err, c.want) {
+				t.Fatalf("error %v, want %v", err, c.want)
+			}
+			_, err := os.Stat(filepath.Join(dir, "outputs/f"))
+			if visible := err == nil; visible != (c.want == nil) {
+				t.Errorf("visible: %t, %v", visible, err)
+			}
+			if at, _, err := d.Begun(t.Context(), "outputs/f"); at != 0 || err != nil {
+				t.Errorf("%d bytes are kept to go on from, %v", at, err)
+			}
+		})
+	}
+}

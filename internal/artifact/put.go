@@ -1,6 +1,7 @@
 package artifact
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -28,7 +29,7 @@ func (d *Directory) Put(ctx context.Context, file File, r io.Reader) error {
 		if err != nil {
 			return err
 		}
-		return write(ctx, root, temporary, f, file, r)
+		return write(ctx, root, temporary, f, file, 0, r)
 	})
 }
 
@@ -45,10 +46,7 @@ func (d *Directory) PutRest(ctx context.Context, file File, at int64, r io.Reade
 		if info, err := f.Stat(); err != nil || info.Size() != at {
 			return errors.Join(err, fmt.Errorf("the rest from byte %d on: %w", at, errOtherPart), f.Close())
 		}
-		if file.Size >= 0 {
-			file.Size -= at
-		}
-		return write(ctx, root, temporary, f, file, r)
+		return write(ctx, root, temporary, f, file, at, r)
 	})
 }
 
@@ -59,7 +57,7 @@ var errOtherPart = errors.New("it is not the rest of what is here")
 func (d *Directory) put(name string, create func(root *os.Root, temporary string) error) error {
 	return d.store(name, func(root *os.Root, temporary string) error {
 		err := create(root, temporary)
-		if err != nil && !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, errOtherPart) {
+		if err != nil && !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, errOtherPart) && !errors.Is(err, ErrCorrupt) {
 			keepPart(root, temporary, partName(name))
 		}
 		if err == nil {
@@ -69,11 +67,24 @@ func (d *Directory) put(name string, create func(root *os.Root, temporary string
 	})
 }
 
-// write writes to f, which is called temporary, makes it durable and closes it.
-func write(ctx context.Context, root *os.Root, temporary string, f *os.File, file File, r io.Reader) error {
-	n, err := io.CopyBuffer(struct{ io.Writer }{f}, stopReader{ctx, r}, make([]byte, copyBuffer))
-	if err == nil && file.Size >= 0 && n != file.Size {
-		err = fmt.Errorf("%d of %d bytes came: %w", n, file.Size, io.ErrUnexpectedEOF)
+// write writes what follows the first at bytes to f, which is called temporary,
+// makes it durable and closes it.
+func write(ctx context.Context, root *os.Root, temporary string, f *os.File, file File, at int64, r io.Reader) error {
+	into, sum := io.Writer(struct{ io.Writer }{f}), sha256.New()
+	var err error
+	if file.Digest != nil {
+		into = io.MultiWriter(f, sum)
+		err = addBeginning(ctx, sum, root, temporary, at)
+	}
+	var n int64
+	if err == nil {
+		n, err = io.CopyBuffer(into, stopReader{ctx, r}, make([]byte, copyBuffer))
+	}
+	if err == nil && file.Size >= 0 && at+n != file.Size {
+		err = fmt.Errorf("%d of %d bytes came: %w", at+n, file.Size, io.ErrUnexpectedEOF)
+	}
+	if err == nil && file.Digest != nil && !bytes.Equal(sum.Sum(nil), file.Digest) {
+		err = ErrCorrupt
 	}
 	if err == nil {
 		err = f.Chmod(file.Mode.Perm() | 0o600)
@@ -85,6 +96,20 @@ func write(ctx context.Context, root *os.Root, temporary string, f *os.File, fil
 		err = f.Sync()
 	}
 	return errors.Join(err, f.Close())
+}
+
+// addBeginning adds the first size bytes of a file to a sum.
+func addBeginning(ctx context.Context, sum io.Writer, root *os.Root, name string, size int64) error {
+	if size == 0 {
+		return nil
+	}
+	f, err := root.Open(name)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }() // only read
+	_, err = io.CopyBuffer(sum, stopReader{ctx, io.LimitReader(f, size)}, make([]byte, copyBuffer))
+	return err
 }
 
 // Begun is how much is kept of a file whose Put was cut off, and the SHA-256 of

@@ -15,7 +15,7 @@ import (
 
 // incoming holds what is not whole yet. It lies beside outputs and logs and is
 // never listed.
-const incoming = ".incoming"
+const incoming = ".runner-incoming"
 
 // room is the directory for what is not whole yet, which is there as long as
 // somebody uses it or something is kept in it. Whoever uses it holds its lock

@@ -10,7 +10,8 @@ import (
 // concurrent use.
 type Sink interface {
 	// Put stores one file from r, whole or not at all, replacing what was there.
-	// Of f it uses Path, Size, Mode and Modified.
+	// Of f it uses Path, Size, Mode and Modified; with a Digest, what differs
+	// from it is ErrCorrupt.
 	Put(ctx context.Context, f File, r io.Reader) error
 	// Mkdir stores an empty directory.
 	Mkdir(ctx context.Context, name string) error

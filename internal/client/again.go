@@ -56,7 +56,7 @@ func (l *line) broke(ctx context.Context, err error) error {
 	if f, ok := errors.AsType[*final](err); ok {
 		return l.client.unreachable(f.error)
 	}
-	if p, ok := errors.AsType[*server.Problem](err); ok && p.Code != server.Unavailable {
+	if p, ok := errors.AsType[*server.Problem](err); ok && (p.Code != server.Unavailable || p.Lasting) {
 		return err
 	}
 	now := time.Now()

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -78,6 +79,9 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 type request struct {
 	method, path string
 	query        url.Values
+	header       http.Header
+	// fine is a status that is an answer, too, though it is 400 or more.
+	fine int
 	// body is sent as JSON when it is not nil.
 	body any
 	// once: asking twice would do harm when the first was heard.
@@ -138,6 +142,7 @@ func (c *Client) sendBody(ctx context.Context, r request, kind string, body io.R
 	if err != nil {
 		return nil, &final{fmt.Errorf("address of the server: %w", err)}
 	}
+	maps.Copy(q.Header, r.header)
 	if body != nil {
 		q.Header.Set("Content-Type", kind)
 	}
@@ -151,7 +156,7 @@ func (c *Client) sendBody(ctx context.Context, r request, kind string, body io.R
 		}
 		return nil, err
 	}
-	if response.StatusCode >= http.StatusBadRequest {
+	if response.StatusCode >= http.StatusBadRequest && response.StatusCode != r.fine {
 		defer response.Body.Close()
 		return nil, problemIn(response)
 	}

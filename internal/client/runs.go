@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -54,30 +53,6 @@ func (c *Client) Cancel(ctx context.Context, id string) (*run.Run, error) {
 func (c *Client) RunLock(ctx context.Context, id string) (string, error) {
 	text, err := get[server.Text](ctx, c, runPath(id, "/lock"), nil)
 	return value(text).Text, err
-}
-
-// Outputs lists what an attempt left; attempt zero is the last one.
-func (c *Client) Outputs(ctx context.Context, id string, attempt int) ([]controller.OutputFile, error) {
-	files, err := get[[]controller.OutputFile](ctx, c, runPath(id, "/outputs"), url.Values{"attempt": {strconv.Itoa(attempt)}})
-	return value(files), err
-}
-
-// OpenOutput reads one file of an attempt. A line that breaks in the middle is
-// an error, io.ErrUnexpectedEOF or that of the network.
-func (c *Client) OpenOutput(ctx context.Context, id string, attempt int, path string) (io.ReadCloser, error) {
-	var body io.ReadCloser
-	err := c.again(ctx, func(ctx context.Context) error {
-		response, err := c.send(ctx, request{ //nolint:bodyclose // the caller closes it
-			method: http.MethodGet, path: runPath(id, "/outputs/content"),
-			query: url.Values{"attempt": {strconv.Itoa(attempt)}, "path": {path}},
-		})
-		if err != nil {
-			return err
-		}
-		body = response.Body
-		return nil
-	})
-	return body, err
 }
 
 // CheckData has some of what a path names read where a run on the target would.

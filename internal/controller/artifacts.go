@@ -67,7 +67,7 @@ func (a Artifacts) refused(ctx context.Context, cfg *runconfig.ScriptRunConfig) 
 	if !ok || !down.Lasting {
 		return nil
 	}
-	return &InvalidError{What: down.Error(), Where: "outputs.store", Hint: down.Hint}
+	return &InvalidError{What: down.Error(), Where: "outputs.store", Hint: down.Advice}
 }
 
 // errNoStore is a store that runs refer to and config.yaml does not have.
@@ -88,7 +88,10 @@ func (c *Controller) artifactStore(cfg *runconfig.ScriptRunConfig) (artifact.Sto
 	if s, ok := c.artifacts.Stores[cfg.Outputs.Store]; ok {
 		return s, nil
 	}
-	return nil, &artifact.UnavailableError{Store: cfg.Outputs.Store, Err: errNoStore}
+	return nil, &artifact.UnavailableError{
+		Store: cfg.Outputs.Store, Lasting: true, Err: errNoStore,
+		Advice: "put it back under artifacts.stores in config.yaml, and start the agent again",
+	}
 }
 
 // attemptFolder is where what an attempt of a run with that spec leaves is kept.

@@ -2,9 +2,12 @@ package controller
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/runnerml/runner/internal/artifact"
 	"github.com/runnerml/runner/internal/run"
@@ -17,8 +20,12 @@ func (e *NoOutputError) Error() string {
 	return fmt.Sprintf("%s left no %s", e.Run, e.Path)
 }
 
-// Outputs lists what an attempt left in outputs/ and logs/. attempt zero: the
-// last one.
+// digestedAtOnce is how many files are read at the same time for their digests.
+const digestedAtOnce = 4
+
+// Outputs lists what an attempt left in outputs/ and logs/, with the digests of
+// the files: those that are not known yet are made now, and remembered. attempt
+// zero: the last one.
 func (c *Controller) Outputs(ctx context.Context, id string, attempt int) ([]OutputFile, error) {
 	_, d, err := c.left(ctx, id, attempt)
 	if err != nil || d == nil {
@@ -28,14 +35,44 @@ func (c *Controller) Outputs(ctx context.Context, id string, attempt int) ([]Out
 	if err != nil {
 		return nil, fmt.Errorf("list outputs: %w", err)
 	}
-	out := make([]OutputFile, 0, len(files))
-	for _, f := range files {
-		out = append(out, OutputFile{Path: f.Path, Size: f.Size, Mode: uint32(f.Mode.Perm()), Link: f.Link, Dir: f.Dir})
+	out := make([]OutputFile, len(files))
+	group, within := errgroup.WithContext(ctx)
+	group.SetLimit(digestedAtOnce)
+	for i, f := range files {
+		out[i] = outputFile(f)
+		if f.Dir || f.Link != "" || f.Digest != nil {
+			continue
+		}
+		group.Go(func() error {
+			sum, err := d.Digest(within, f.Path)
+			if errors.Is(err, fs.ErrNotExist) || errors.Is(err, artifact.ErrChanged) {
+				return nil // a run that goes on replaced it
+			}
+			out[i].Digest = digestText(sum)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, fmt.Errorf("digests of outputs: %w", err)
 	}
 	return out, nil
 }
 
-// OpenOutput opens one file that an attempt left. Errors: *NoOutputError.
+func outputFile(f artifact.File) OutputFile {
+	return OutputFile{
+		Path: f.Path, Size: f.Size, Mode: uint32(f.Mode.Perm()), Digest: digestText(f.Digest), Link: f.Link, Dir: f.Dir,
+	}
+}
+
+func digestText(sum []byte) string {
+	if len(sum) == 0 {
+		return ""
+	}
+	return "sha256:" + hex.EncodeToString(sum)
+}
+
+// OpenOutput opens one file that an attempt left. Its digest is told where it is
+// known without reading. Errors: *NoOutputError.
 func (c *Controller) OpenOutput(ctx context.Context, id string, attempt int, path string) (*Readable, error) {
 	r, d, err := c.left(ctx, id, attempt)
 	if err != nil {
@@ -45,16 +82,22 @@ func (c *Controller) OpenOutput(ctx context.Context, id string, attempt int, pat
 		return nil, &NoOutputError{Run: r.ID, Path: path}
 	}
 	f, err := d.Open(ctx, path)
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil, &NoOutputError{Run: r.ID, Path: path}
-	}
-	if err != nil {
+	case isNoFile(err):
+		return nil, &InvalidError{What: err.Error()}
+	case err != nil:
 		return nil, fmt.Errorf("open output: %w", err)
 	}
-	file := f.File()
-	return &Readable{
-		OutputFile: OutputFile{Path: path, Size: file.Size, Mode: uint32(file.Mode.Perm())}, ReadCloser: f,
-	}, nil
+	return &Readable{OutputFile: outputFile(f.File()), Modified: f.File().Modified, ReadSeekCloser: f}, nil
+}
+
+// isNoFile tells a name that can be no file's from what goes wrong with a file.
+func isNoFile(err error) bool {
+	_, kind := errors.AsType[*artifact.KindError](err)
+	_, name := errors.AsType[*artifact.NameError](err)
+	return kind || name
 }
 
 // left is where an attempt's files are; nil when the run has none yet.

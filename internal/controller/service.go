@@ -99,6 +99,9 @@ type OutputFile struct {
 	// Size in bytes.
 	Size int64  `json:"size"`
 	Mode uint32 `json:"mode"`
+	// Digest is "sha256:" and the hexadecimal SHA-256 of the content; empty for
+	// links, directories, and what cannot be read just now.
+	Digest string `json:"digest,omitempty"`
 	// Link is the target of a symbolic link, else empty.
 	Link string `json:"link,omitempty"`
 	Dir  bool   `json:"dir,omitempty"`
@@ -122,5 +125,7 @@ type EnvironmentInfo struct {
 // Readable is an open output.
 type Readable struct {
 	OutputFile
-	io.ReadCloser
+	// Modified last, where it was made. Zero: unknown.
+	Modified time.Time
+	io.ReadSeekCloser
 }

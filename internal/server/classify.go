@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/runnerml/runner/internal/artifact"
 	"github.com/runnerml/runner/internal/controller"
 	"github.com/runnerml/runner/internal/run"
 	"github.com/runnerml/runner/internal/snapshot"
@@ -81,6 +82,10 @@ func isAsked(err error, p *Problem) bool {
 		if len(e.Known) > 0 {
 			p.Hint = "known environments: " + strings.Join(e.Known, ", ")
 		}
+		return true
+	}
+	if e, ok := errors.AsType[*artifact.UnavailableError](err); ok {
+		p.Code, p.Lasting = Unavailable, e.Lasting
 		return true
 	}
 	if errors.Is(err, controller.ErrKeepsNone) {

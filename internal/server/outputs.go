@@ -1,7 +1,6 @@
 package server
 
 import (
-	"io"
 	"net/http"
 	"strconv"
 
@@ -24,7 +23,8 @@ func (s *Server) outputs(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// output sends one file. A file that is shorter than was said ends in a cut.
+// output sends one file, or the range of it that is asked for. A file that is
+// shorter than was said ends in a cut.
 func (s *Server) output(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	attempt, err := intOf(q, "attempt", 0)
@@ -39,11 +39,9 @@ func (s *Server) output(w http.ResponseWriter, r *http.Request) error {
 	head := w.Header()
 	head.Set("Content-Type", "application/octet-stream")
 	head.Set("X-Content-Type-Options", "nosniff")
-	head.Set("Content-Length", strconv.FormatInt(file.Size, 10))
-	w.WriteHeader(http.StatusOK)
-	n, err := io.CopyBuffer(struct{ io.Writer }{w}, io.LimitReader(file, file.Size), make([]byte, logBuffer))
-	if err != nil || n < file.Size {
-		panic(http.ErrAbortHandler)
+	if file.Digest != "" {
+		head.Set("ETag", strconv.Quote(file.Digest))
 	}
+	http.ServeContent(w, r, "", file.Modified, file)
 	return nil
 }

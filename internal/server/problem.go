@@ -74,6 +74,8 @@ type Problem struct {
 	Message string `json:"message"`
 	Where   string `json:"where,omitempty"`
 	Hint    string `json:"hint,omitempty"`
+	// Lasting: asking again does not help, though the code sounds like it.
+	Lasting bool `json:"lasting,omitempty"`
 	// Problems, when there are several at once (those of a spec).
 	Problems []Problem `json:"problems,omitempty"`
 	cause    error

@@ -59,7 +59,7 @@ func (s *Store) blobs(ctx context.Context) (*blob.Container, error) {
 	if s.container == nil {
 		c, err := s.open(ctx)
 		if err != nil {
-			return nil, &artifact.UnavailableError{Store: s.name, Lasting: true, Hint: hintOf(err), Err: err}
+			return nil, &artifact.UnavailableError{Store: s.name, Lasting: true, Advice: hintOf(err), Err: err}
 		}
 		s.container = c
 	}
@@ -192,7 +192,7 @@ func (s *Store) failure(err error) error {
 		s.mu.Unlock()
 		fallthrough
 	default:
-		return &artifact.UnavailableError{Store: s.name, Lasting: !e.Temporary, Hint: e.Hint, Err: err}
+		return &artifact.UnavailableError{Store: s.name, Lasting: !e.Temporary, Advice: e.Hint, Err: err}
 	}
 }
 

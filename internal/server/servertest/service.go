@@ -247,7 +247,7 @@ func (s *Service) OpenOutput(ctx context.Context, id string, attempt int, path s
 	for _, file := range files {
 		if file.Path == path {
 			f, err := os.Open(filepath.Join(s.path(id), path))
-			return &controller.Readable{OutputFile: file, ReadCloser: f}, err
+			return &controller.Readable{OutputFile: file, ReadSeekCloser: f}, err
 		}
 	}
 	return nil, &store.NotFoundError{Kind: "output", Name: path}
