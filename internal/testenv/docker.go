@@ -102,9 +102,6 @@ func (e Engine) start(ctx context.Context) (gateway string, err error) {
 			return "", err
 		}
 	}
-	if err := e.removeStalePIDs(); err != nil {
-		return "", err
-	}
 	bridge, err := ensureBridge(ctx, e.dir)
 	if err != nil {
 		return "", err
@@ -112,6 +109,21 @@ func (e Engine) start(ctx context.Context) (gateway string, err error) {
 	if err := writeWhole(filepath.Join(e.dir, "gateway"), []byte(bridge.gateway), 0o600); err != nil {
 		return "", err
 	}
+	// dockerd gives its containerd 15 s to come up, which a busy machine may not have for it: what that one did
+	// until then makes the next try shorter.
+	const tries = 3
+	for try := 1; ; try++ {
+		if err := e.removeStalePIDs(); err != nil {
+			return "", err
+		}
+		if err = e.serve(ctx, bridge); err == nil || try == tries || !errors.Is(err, errEnded) {
+			return bridge.gateway, err
+		}
+	}
+}
+
+// serve starts dockerd on a bridge, and waits until it answers.
+func (e Engine) serve(ctx context.Context, bridge bridge) error {
 	readyCtx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	// With --iptables=false dockerd leaves the chains of the user's own engine alone; the bridge has rules of its own.
@@ -130,12 +142,12 @@ func (e Engine) start(ctx context.Context) (gateway string, err error) {
 	)
 	// An empty configuration keeps the machine's /etc/docker/daemon.json out of it.
 	if err := os.WriteFile(filepath.Join(e.dir, "no-daemon.json"), []byte("{}\n"), 0o600); err != nil {
-		return "", err
+		return err
 	}
-	_, err = daemon(readyCtx, cmd, filepath.Join(e.dir, "dockerd.log"), func(ctx context.Context) bool {
+	_, err := daemon(readyCtx, cmd, filepath.Join(e.dir, "dockerd.log"), func(ctx context.Context) bool {
 		return e.ping(ctx) == nil
 	})
-	return bridge.gateway, err
+	return err
 }
 
 // removeStalePIDs removes the pid files that a killed dockerd left. Their ids may belong to other processes by now,

@@ -101,6 +101,9 @@ func end(ctx context.Context, pid int, grace time.Duration) error {
 	return fmt.Errorf("process %d does not end: %w", pid, ctx.Err())
 }
 
+// errEnded is a daemon that gave up before it was ready.
+var errEnded = errors.New("ended while starting")
+
 // daemon starts a process that outlives this one, in its own session, writing to logPath. It returns as soon as
 // ready says yes; when the process ends before that, or ctx does, the error carries the end of the log.
 func daemon(ctx context.Context, cmd *exec.Cmd, logPath string, ready func(context.Context) bool) (pid int, err error) {
@@ -118,7 +121,7 @@ func daemon(ctx context.Context, cmd *exec.Cmd, logPath string, ready func(conte
 	for !ready(ctx) {
 		// Asked directly rather than by cmd.Wait, whose goroutine would live as long as the daemon.
 		if ended, _ := syscall.Wait4(pid, nil, syscall.WNOHANG, nil); ended == pid {
-			return 0, fmt.Errorf("%s ended while starting:\n%s", filepath.Base(cmd.Path), tail(logPath))
+			return 0, fmt.Errorf("%s %w:\n%s", filepath.Base(cmd.Path), errEnded, tail(logPath))
 		}
 		if waitErr := pause(ctx); waitErr != nil {
 			stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
