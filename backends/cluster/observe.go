@@ -32,11 +32,13 @@ func (b *Backend) observe(ctx context.Context, refs []backends.Ref) ([]backends.
 	}
 	all := make([]evidence, len(refs))
 	var asked []Mark
+	needed := false // what the engine says, to know anything at all
 	look := b.board.look
 	for i, ref := range refs {
 		all[i] = evidence{sup: sups[i], now: time.Now()}
 		if handed(sups[i]) && !settled(sups[i]) {
 			asked = append(asked, markOf(ref))
+			needed = needed || !finished(sups[i])
 		}
 		if finished(sups[i]) {
 			look = b.board.fresh // what the engine said before the end is no word of it
@@ -45,7 +47,7 @@ func (b *Backend) observe(ctx context.Context, refs []backends.Ref) ([]backends.
 	known := map[Mark][]State{}
 	var away error
 	if len(asked) > 0 {
-		if known, away = look(ctx, asked); away != nil && !backends.IsTemporary(away) {
+		if known, away = look(ctx, asked); away != nil && needed && !backends.IsTemporary(away) {
 			return nil, away
 		}
 	}

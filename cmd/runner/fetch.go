@@ -48,7 +48,7 @@ const (
 )
 
 func (f *fetching) all(ctx context.Context, files []controller.OutputFile, dir string) error {
-	if err := os.MkdirAll(dir, 0o777); err != nil { //nolint:gosec // as mkdir does; outputs are the user's own
+	if err := os.MkdirAll(dir, 0o777); err != nil { //nolint:gosec // the umask decides, as with mkdir: it is the user's own directory
 		return server.WrongPath(err)
 	}
 	f.into, f.dir = artifact.OpenShared(dir), dir

@@ -3,6 +3,7 @@ package blob
 import (
 	"bytes"
 	"context"
+	"crypto/md5"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/runnerml/runner/internal/testenv"
@@ -300,4 +302,41 @@ func TestResume(t *testing.T) {
 			t.Error("the content is another one")
 		}
 	})
+}
+
+// When the store got something else than was promised, it is looked up whether
+// the file or the line is at fault.
+func TestBlame(t *testing.T) {
+	whole := content(9, 1000)
+	path := write(t, filepath.Join(t.TempDir(), "f"), whole)
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() })
+	part := span{off: 100, n: 500}
+	right := md5.Sum(whole[100:600])
+	other := md5.Sum(whole[:500])
+	mismatch := &azcore.ResponseError{ErrorCode: codeMD5}
+	broken := errors.New("the line broke")
+	for name, c := range map[string]struct {
+		err     error
+		part    span
+		sum     []byte
+		changed bool
+	}{
+		"the file has what was promised":     {mismatch, part, right[:], false},
+		"the file has something else":        {mismatch, part, other[:], true},
+		"the file does not have it any more": {broken, span{off: 900, n: 200}, right[:], true},
+		"another error says nothing of it":   {broken, part, other[:], false},
+		"nobody knows what it was before":    {mismatch, part, nil, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &sending{file: f, upload: Upload{From: path}}
+			err := s.blame(c.err, c.part, c.sum)
+			if changed := ProblemOf(err) == Changed; changed != c.changed || !changed && !errors.Is(err, c.err) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
 }

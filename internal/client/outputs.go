@@ -30,7 +30,7 @@ func (c *Client) OpenOutput(ctx context.Context, id string, attempt int, path st
 // outputReader is the content of a file, over as many connections as it takes.
 type outputReader struct {
 	c     *Client
-	ctx   context.Context //nolint:containedctx // an io.Reader cannot take one in Read
+	ctx   context.Context //nolint:containedctx // Read has none, and asks again when a line breaks: for as long as whoever opened it wants
 	id    string
 	query url.Values
 	at    int64 // the next byte
