@@ -113,16 +113,15 @@ func (d *driver) trouble(err error) {
 		d.failing = d.c.now()
 		d.log.Warn("a step failed; it is tried again", "error", err)
 	}
-	since := d.failing.Local().Format("15:04")
 	if backends.OutcomeOf(err) == run.OutcomeTargetUnreachable {
 		words := d.t.away()
 		if words == "" {
-			words = unreachableWords(since, err.Error())
+			words = unreachableWords(d.failing, d.c.now(), err.Error())
 		}
 		d.c.live.setRemark(d.id, words)
 		return
 	}
-	d.c.live.setRemark(d.id, fmt.Sprintf("%v (since %s, still trying)", err, since))
+	d.c.live.setRemark(d.id, fmt.Sprintf("%v (since %s, still trying)", err, clockWords(d.failing, d.c.now())))
 }
 
 // forget takes the driver off the board, unless another one is there.

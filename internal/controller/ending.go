@@ -117,15 +117,18 @@ func (d *driver) finalize(ctx context.Context, r *run.Run) (*run.Run, error) {
 		case lost:
 			d.log.Warn("nothing could be brought home from a target that was given up", "error", err)
 			return d.leaveBehind(ctx, r)
-		case d.silentTooLong(err):
-			return d.giveUpOutputs(ctx, r)
+		case d.silentTooLong(r, err):
+			if r, err = d.loseOutputs(ctx, r, fmt.Sprintf("the target was not reached for %s", short(d.c.unreachableLimit))); err != nil {
+				return r, err
+			}
+			return d.leaveBehind(ctx, r)
 		default:
 			return r, err
 		}
 		r = next
 	}
 	if err := d.t.backend.Release(ctx, ref(r)); err != nil {
-		if ctx.Err() == nil && (lost || d.silentTooLong(err)) {
+		if ctx.Err() == nil && (lost || d.silentTooLong(r, err)) {
 			return d.leaveBehind(ctx, r)
 		}
 		return r, fmt.Errorf("clean up on the target: %w", err)
@@ -143,31 +146,48 @@ func (d *driver) leaveBehind(ctx context.Context, r *run.Run) (*run.Run, error) 
 
 // silentTooLong reports whether err is a target that could not be reached for
 // the whole limit.
-func (d *driver) silentTooLong(err error) bool {
+func (d *driver) silentTooLong(r *run.Run, err error) bool {
 	return backends.OutcomeOf(err) == run.OutcomeTargetUnreachable &&
-		!d.failing.IsZero() && d.c.now().Sub(d.t.silentSince(d.failing)) >= d.c.unreachableLimit
+		!d.failing.IsZero() && d.c.now().Sub(d.t.silentSince(d.failing, r)) >= d.c.unreachableLimit
 }
 
-// giveUpOutputs ends an attempt that had ended on a target which has gone with
-// what it left: how it ended is kept in words. Who canceled it wanted nothing.
-func (d *driver) giveUpOutputs(ctx context.Context, r *run.Run) (*run.Run, error) {
-	number, limit := r.Last().Number, short(d.c.unreachableLimit)
-	_, err := d.c.update(ctx, d.id, func(r *run.Run) ([]run.Event, error) {
+// loseOutputs notes that a target has gone with what an attempt left which had
+// ended there: how it ended is kept in words. Who canceled it wanted nothing.
+func (d *driver) loseOutputs(ctx context.Context, r *run.Run, why string) (*run.Run, error) {
+	number := r.Last().Number
+	next, err := d.c.update(ctx, d.id, func(r *run.Run) ([]run.Event, error) {
 		a := r.Last()
 		if a.Number != number || a.Outcome == nil {
 			return nil, errNoChange
 		}
-		words := fmt.Sprintf("its outputs and logs could not be brought home: the target was not reached for %s", limit)
+		words := "its outputs and logs could not be brought home: " + why
 		if *a.Outcome != run.OutcomeCanceled {
 			a.Message = fmt.Sprintf("%s; it had ended: %s", words, a.Message)
 			*a.Outcome = run.OutcomeTargetUnreachable
 		}
 		return []run.Event{d.c.event(number, r.State, r.State, words)}, nil
 	})
-	if err != nil && !isNoChange(err) {
+	if isNoChange(err) {
+		return r, nil
+	}
+	if err != nil {
 		return r, err
 	}
-	return d.leaveBehind(ctx, r)
+	return next, nil
+}
+
+// loseResults is what becomes of an attempt that had ended on a target which is
+// given up: what is not home stays there, and what is goes nowhere else.
+func (d *driver) loseResults(ctx context.Context, r *run.Run, why string) (_ *run.Run, notes []string, err error) {
+	a := r.Last()
+	if !a.Collected && a.Outcome != nil && *a.Outcome != run.OutcomeTargetUnreachable {
+		r, err = d.loseOutputs(ctx, r, why)
+		return r, nil, err
+	}
+	if a.Collected && len(d.spec.config.Outputs.Named) > 0 {
+		notes = append(notes, "its named outputs are not uploaded: "+why)
+	}
+	return r, notes, nil
 }
 
 // bringHome collects what the attempt left.

@@ -233,7 +233,7 @@ func (d *driver) sighted(ctx context.Context, r *run.Run, s sighting, silent *ti
 func (d *driver) silence(ctx context.Context, r *run.Run, s sighting, silent *time.Time) (*run.Run, bool, error) {
 	now := d.c.now()
 	if silent.IsZero() {
-		*silent = d.t.silentSince(now)
+		*silent = d.t.silentSince(now, r)
 	}
 	why := s.Reason
 	if s.Err != nil {
@@ -241,7 +241,7 @@ func (d *driver) silence(ctx context.Context, r *run.Run, s sighting, silent *ti
 	}
 	text := d.t.away() // it may have been silent before it was asked
 	if text == "" {
-		text = unreachableWords(silent.Local().Format("15:04"), why)
+		text = unreachableWords(*silent, now, why)
 	}
 	if now.Sub(*silent) >= d.c.unreachableLimit {
 		next, err := d.finish(ctx, r, ending{outcome: run.OutcomeTargetUnreachable, message: text})
@@ -270,7 +270,7 @@ func (d *driver) stepFailed(ctx context.Context, r *run.Run, err error) (*run.Ru
 	}
 	since := d.failing
 	if backends.OutcomeOf(err) == run.OutcomeTargetUnreachable {
-		since = d.t.silentSince(since)
+		since = d.t.silentSince(since, r)
 	}
 	lasting := !d.failing.IsZero() && d.c.now().Sub(since) >= patience
 	if backends.IsTemporary(err) && !lasting {

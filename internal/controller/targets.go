@@ -32,6 +32,10 @@ type target struct {
 	absence *absence
 	// door is the open connection of an attached target; else nil.
 	door *compute.Door
+	// missed: the store does not know yet that it is reached. Only tellTrouble's
+	// once that has begun.
+	missed bool
+	now    func() time.Time
 	// lost is poked when something was left behind on it. Capacity 1.
 	lost chan struct{}
 
@@ -48,7 +52,10 @@ type attached struct {
 
 // newTarget is a target whose backend is open.
 func (c *Controller) newTarget(name string, b backends.Backend, s *slots) *target {
-	t := &target{name: name, backend: b, slots: s, observer: newObserver(b, c.log.With("target", name)), lost: make(chan struct{}, 1)}
+	t := &target{
+		name: name, backend: b, slots: s, observer: newObserver(b, c.log.With("target", name)),
+		lost: make(chan struct{}, 1), now: c.now,
+	}
 	t.ctx, t.cancel = context.WithCancel(c.ctx)
 	return t
 }
@@ -90,6 +97,14 @@ func (s *slots) holders() []string {
 	return ids
 }
 
+// heldSince are those that hold something since a time or longer, sorted.
+func (s *slots) heldSince(at time.Time) []string {
+	ids := s.holders()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.DeleteFunc(ids, func(id string) bool { return s.held[id].Since.After(at) })
+}
+
 // all are the unfinished runs of a target, sorted.
 func (s *slots) all() []string {
 	ids := s.holders()
@@ -114,7 +129,11 @@ func (c *Controller) loadTargets(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		c.putTarget(c.absentTarget(record, newSlots(), nil))
+		t := c.absentTarget(record, newSlots(), nil)
+		if since := stored[i].UnreachedAt; since != nil {
+			t.absence.recall(*since)
+		}
+		c.putTarget(t)
 	}
 	stopped, err := c.store.StoppedQueues(ctx)
 	if err != nil {
@@ -198,7 +217,7 @@ func (t *target) away() string {
 	}
 	if t.door != nil {
 		if since, err := t.door.Trouble(); err != nil {
-			return unreachableWords(since.Local().Format("15:04"), err.Error())
+			return unreachableWords(since, t.now(), err.Error())
 		}
 	}
 	return ""
@@ -225,8 +244,21 @@ func (t *target) sizeHint() string {
 // does not answer.
 const unreachableSince = "target unreachable since "
 
-func unreachableWords(since, why string) string {
-	return fmt.Sprintf("%s%s, still trying: %s", unreachableSince, since, why)
+func unreachableWords(since, now time.Time, why string) string {
+	words := unreachableSince + clockWords(since, now) + ", still trying"
+	if why == "" {
+		return words
+	}
+	return words + ": " + why
+}
+
+// clockWords are a time of day, with the day where that is another one.
+func clockWords(at, now time.Time) string {
+	at, now = at.Local(), now.Local()
+	if at.Format(time.DateOnly) == now.Format(time.DateOnly) {
+		return at.Format("15:04")
+	}
+	return at.Format("2006-01-02 15:04")
 }
 
 var errNoMachines = errors.New("this server attaches no targets")

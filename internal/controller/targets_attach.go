@@ -218,13 +218,14 @@ func (c *Controller) CheckTarget(ctx context.Context, name string) (*TargetCheck
 	if err = errors.Join(err, v.Close()); err != nil {
 		return nil, err
 	}
+	if err := c.store.TouchTarget(ctx, name, c.now().UTC()); err != nil {
+		return nil, err
+	}
 	if t.absence != nil {
+		t.absence.met()
 		t.absence.now()
 	} else if err := t.measure(ctx); err != nil {
 		return nil, fmt.Errorf("measure %s: %w", name, err)
-	}
-	if err := c.store.TouchTarget(ctx, name, c.now().UTC()); err != nil {
-		return nil, err
 	}
 	info, err := c.Target(ctx, name)
 	if err != nil {

@@ -76,14 +76,15 @@ func (c *Controller) Detach(ctx context.Context, name string, d Detachment) (err
 	if t, err = c.named(name); err != nil { // it may have been reached since
 		return err
 	}
+	since := t.missedSince()
 	if d.Forget {
 		c.closeTarget(t)
 	} else if err := c.clear(ctx, t); err != nil {
-		c.comeBack(t, err)
+		c.comeBack(t, since, err)
 		return err
 	}
 	if err := c.store.DeleteTarget(ctx, name); err != nil {
-		c.comeBack(t, err)
+		c.comeBack(t, since, err)
 		return err
 	}
 	c.dropTarget(name)
@@ -158,9 +159,12 @@ func (c *Controller) empty(ctx context.Context, t *target, d Detachment) error {
 	return nil
 }
 
-// comeBack puts a target that could not go back on its feet.
-func (c *Controller) comeBack(t *target, why error) {
-	next := c.absentTarget(t.record, t.slots, why)
+// comeBack puts a target that could not go back on its feet. since is since when
+// it was not reached already; zero: it was.
+func (c *Controller) comeBack(t *target, since time.Time, why error) {
+	next := c.absentTarget(t.record, t.slots, nil)
+	next.absence.since = since
+	next.absence.note(why)
 	c.putTarget(next)
 	c.begin(next)
 }

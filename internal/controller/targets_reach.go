@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 	"time"
 
 	"github.com/runnerml/runner/backends"
@@ -27,57 +26,14 @@ const (
 	silentMost = 8 * time.Second
 )
 
-// absence is why a target is not there.
-type absence struct {
-	wake chan struct{} // capacity 1: try now
-
-	mu    sync.Mutex
-	since time.Time // zero: not tried yet
-	err   error
-}
-
-func (a *absence) words() string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.err == nil {
-		return "the target is being reached"
-	}
-	return unreachableWords(a.since.Local().Format("15:04"), a.err.Error())
-}
-
-// note keeps why a try failed, and says since when they do.
-func (a *absence) note(now time.Time, err error) time.Time {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.since.IsZero() {
-		a.since = now
-	}
-	a.err = err
-	return a.since
-}
-
-// failed reports whether a try to reach the target has failed yet.
-func (a *absence) failed() bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return !a.since.IsZero()
-}
-
-func (a *absence) now() {
-	select {
-	case a.wake <- struct{}{}:
-	default:
-	}
-}
-
 // absentTarget is an attached target whose backend is not open; err is why, if
 // that is known.
 func (c *Controller) absentTarget(r *attached, s *slots, err error) *target {
-	t := &target{name: r.Name, slots: s, record: r, absence: &absence{wake: make(chan struct{}, 1)}}
+	t := &target{name: r.Name, slots: s, record: r, absence: c.newAbsence(), now: c.now}
 	t.ctx, t.cancel = context.WithCancel(c.ctx)
 	t.backend = absentBackend{t.absence}
 	if err != nil {
-		t.absence.note(c.now(), err)
+		t.absence.note(err)
 	}
 	r.fill(s)
 	return t
@@ -115,20 +71,21 @@ func (c *Controller) reach(t *target) {
 
 // unreached notes that a try failed, and gives up what waited too long.
 func (c *Controller) unreached(t *target, err error) {
-	t.absence.mu.Lock()
-	first := t.absence.since.IsZero()
-	t.absence.mu.Unlock()
-	since := t.absence.note(c.now(), err)
+	first := !t.absence.failed()
+	since := t.absence.note(err)
 	if first {
-		c.log.Warn("a target cannot be reached; it is tried again", "target", t.name, "error", err)
+		c.log.Warn("a target cannot be reached; it is tried again", "target", t.name, "since", since, "error", err)
+	}
+	if !t.absence.isStored() && c.storeMissed(t, since) {
+		t.absence.setStored()
 	}
 	for _, id := range t.slots.all() {
 		c.live.setRemark(id, t.absence.words())
 	}
-	if c.now().Sub(since) < c.unreachableLimit {
+	if !t.absence.givesUp(c.unreachableLimit) {
 		return
 	}
-	for _, id := range t.slots.holders() {
+	for _, id := range t.slots.heldSince(c.now().Add(-c.unreachableLimit)) {
 		if err := c.giveUp(t.ctx, t, id, t.absence.words()); err != nil {
 			c.log.Error("a run of a lost target could not be ended", "run", id, "target", t.name, "error", err)
 		}
@@ -142,7 +99,12 @@ func (c *Controller) giveUp(ctx context.Context, t *target, id, why string) erro
 	if err != nil {
 		return err
 	}
-	if r.State.Holds() && r.State != run.Finalizing {
+	var notes []string
+	if r.State == run.Finalizing {
+		if r, notes, err = d.loseResults(ctx, r, why); err != nil {
+			return err
+		}
+	} else if r.State.Holds() {
 		e := ending{outcome: run.OutcomeTargetUnreachable, message: why}
 		if stopWished(r) {
 			e.outcome = stopOutcome(r)
@@ -152,7 +114,7 @@ func (c *Controller) giveUp(ctx context.Context, t *target, id, why string) erro
 		}
 	}
 	if r.State == run.Finalizing {
-		if r, err = d.conclude(ctx, nil); err != nil {
+		if r, err = d.conclude(ctx, notes); err != nil {
 			return err
 		}
 	}
@@ -198,7 +160,7 @@ func (c *Controller) visit(ctx context.Context, t *compute.Target, sealed map[st
 // reached puts an open target where an absent one was.
 func (c *Controller) reached(t *target, door *compute.Door) {
 	next := c.newTarget(t.name, door.Backend, t.slots)
-	next.record, next.door = t.record, door
+	next.record, next.door, next.missed = t.record, door, true
 	if err := next.measure(t.ctx); err != nil {
 		c.log.Warn("a target could not be measured; what it had when it was attached counts", "target", t.name, "error", err)
 	}
@@ -213,9 +175,6 @@ func (c *Controller) reached(t *target, door *compute.Door) {
 	}
 	c.begin(next)
 	c.log.Info("the target is reached", "target", t.name)
-	if err := c.store.TouchTarget(c.ctx, t.name, c.now().UTC()); err != nil && c.ctx.Err() == nil {
-		c.log.Warn("it could not be stored that a target was reached", "target", t.name, "error", err)
-	}
 }
 
 // fill tells the queue what attaching found, so that it can refuse at once what

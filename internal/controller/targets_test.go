@@ -45,6 +45,8 @@ type fakeMachine struct {
 	down    error // what connecting answers
 	broken  error // what opening the backend answers
 	trouble error // of a connection that is open
+	since   time.Time
+	tries   int // how often it was connected to, in vain or not
 	images  []string
 }
 
@@ -86,16 +88,19 @@ func (w *world) seenFrom(installation string) *compute.Machines {
 			defer w.mu.Unlock()
 			w.secrets = s.Given
 			m := w.machines[t.Config.Address]
+			if m != nil {
+				m.tries++
+			}
 			switch {
 			case m == nil:
 				return nil, &compute.ReachError{Name: t.Name, Err: errors.New("no such host")}
 			case m.down != nil:
 				return nil, m.down
 			}
-			return fakeConnection{Here: host.NewHere(w.root(m)), id: m.id, key: m.key, trouble: func() error {
+			return fakeConnection{Here: host.NewHere(w.root(m)), id: m.id, key: m.key, trouble: func() (time.Time, error) {
 				w.mu.Lock()
 				defer w.mu.Unlock()
-				return m.trouble
+				return m.since, m.trouble
 			}}, nil
 		},
 		Backend: func(_ context.Context, t *compute.Target, _ compute.Connection) (backends.Backend, error) {
@@ -149,7 +154,7 @@ func (b keepingBackend) RemoveEnvironment(_ context.Context, digest string) erro
 type fakeConnection struct {
 	*host.Here
 	id, key string
-	trouble func() error
+	trouble func() (time.Time, error)
 }
 
 func (c fakeConnection) HostKey() string { return c.key }
@@ -173,7 +178,7 @@ func (c fakeConnection) Greeting() sshhost.Greeting {
 
 func (c fakeConnection) Judge(func(sshhost.Greeting) error) {}
 
-func (c fakeConnection) Trouble() (time.Time, error) { return time.Time{}, c.trouble() }
+func (c fakeConnection) Trouble() (time.Time, error) { return c.trouble() }
 
 func (c fakeConnection) Open(ctx context.Context, path string) (host.File, error) {
 	if path == "/etc/machine-id" {
@@ -435,7 +440,7 @@ func TestLineLost(t *testing.T) {
 	h, w := newWorldHouse(t)
 	m := w.add("gpubox", "m1", "SHA256:k1")
 	h.attach(box("gpubox", "gpubox"))
-	w.set(m, func(m *fakeMachine) { m.trouble = errors.New("connection lost") })
+	w.set(m, func(m *fakeMachine) { m.trouble, m.since = errors.New("connection lost"), time.Now() })
 	info, err := h.c.Target(t.Context(), "gpubox")
 	if err != nil || info.State != TargetUnreachable || !strings.HasSuffix(info.Message, ", still trying: connection lost") {
 		t.Errorf("%+v, %v", info, err)
@@ -528,7 +533,7 @@ func TestDetachBusy(t *testing.T) {
 				h.eventually("it is away", func() bool { return strings.HasSuffix(h.message(runs[0].ID), "gone") })
 			}
 			if c.silent {
-				w.set(m, func(m *fakeMachine) { m.trouble = errors.New("gone") })
+				w.set(m, func(m *fakeMachine) { m.trouble, m.since = errors.New("gone"), time.Now() })
 			}
 			err := h.c.Detach(t.Context(), "gpubox", c.how)
 			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.HasPrefix(err.Error(), c.want)) {

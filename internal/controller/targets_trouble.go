@@ -16,7 +16,7 @@ const troubleEvery = time.Second
 
 // tellTrouble says of a target's runs that it does not answer, as soon as that
 // is known: a step that is cut off hears of it much later, for it waits for the
-// line.
+// line. The store is told when that begins, and when it is over.
 func (c *Controller) tellTrouble(t *target) {
 	if t.door == nil {
 		return
@@ -24,33 +24,74 @@ func (c *Controller) tellTrouble(t *target) {
 	tick := time.NewTicker(troubleEvery)
 	defer tick.Stop()
 	for told := false; ; {
+		why := t.away()
+		if away := why != ""; away || told {
+			told = away
+			for _, id := range t.slots.all() {
+				if told || strings.HasPrefix(c.live.remarkOf(id), unreachableSince) {
+					c.live.setRemark(id, why)
+				}
+			}
+		}
+		c.storeContact(t)
 		select {
 		case <-t.ctx.Done():
 			return
 		case <-tick.C:
 		}
-		why := t.away()
-		if why == "" && !told {
-			continue
-		}
-		told = why != ""
-		for _, id := range t.slots.all() {
-			if told || strings.HasPrefix(c.live.remarkOf(id), unreachableSince) {
-				c.live.setRemark(id, why)
-			}
+	}
+}
+
+// storeContact tells the store whether an open target is reached, when that has
+// changed. What fails is tried again at the next look.
+func (c *Controller) storeContact(t *target) {
+	since := t.missedSince()
+	switch away := !since.IsZero(); {
+	case away && !t.missed:
+		t.missed = c.storeMissed(t, since)
+	case !away && t.missed:
+		err := c.store.TouchTarget(c.ctx, t.name, c.now().UTC())
+		if t.missed = err != nil; err != nil && c.ctx.Err() == nil {
+			c.log.Warn("it could not be stored that a target was reached", "target", t.name, "error", err)
 		}
 	}
 }
 
-// silentSince is since when a target has not answered, which somebody who asked
-// it noticed at first.
-func (t *target) silentSince(first time.Time) time.Time {
+// storeMissed tells the store since when a target is not reached.
+func (c *Controller) storeMissed(t *target, since time.Time) bool {
+	err := c.store.MissTarget(c.ctx, t.name, since)
+	if err != nil && c.ctx.Err() == nil {
+		c.log.Warn("it could not be stored that a target is not reached", "target", t.name, "error", err)
+	}
+	return err == nil
+}
+
+// missedSince is since when a target is not reached; zero: it is.
+func (t *target) missedSince() time.Time {
+	if t.absence != nil {
+		t.absence.mu.Lock()
+		defer t.absence.mu.Unlock()
+		return t.absence.since
+	}
 	if t.door != nil {
-		if since, err := t.door.Trouble(); err != nil && since.Before(first) {
+		if since, err := t.door.Trouble(); err != nil {
 			return since
 		}
 	}
-	return first
+	return time.Time{}
+}
+
+// silentSince is since when a target has not answered for a run's last attempt,
+// which somebody who asked it noticed at first: not before it was granted to it.
+func (t *target) silentSince(first time.Time, r *run.Run) time.Time {
+	since := t.missedSince()
+	if since.IsZero() || !since.Before(first) {
+		return first
+	}
+	if granted := r.Last().GrantedAt; granted != nil && since.Before(*granted) {
+		return *granted
+	}
+	return since
 }
 
 // unreachableError is a target that does not answer now.

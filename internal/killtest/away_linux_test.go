@@ -14,8 +14,8 @@ import (
 	"github.com/runnerml/runner/internal/run"
 )
 
-// cutForEver: a machine that does not come back costs the run, after the limit, and no more. When it does come back
-// after all, what still runs there of it is ended.
+// cutForEver: a machine that does not come back costs the run, after the limit, and no more, also where no agent lives
+// as long as that. When it does come back after all, what still runs there of it is ended.
 func cutForEver(t *testing.T) {
 	b := newBox(t)
 	b.write(filepath.Join(b.cli.Home, "config.yaml"), []byte("unreachable_limit: 50s\n"))
@@ -24,7 +24,16 @@ func cutForEver(t *testing.T) {
 	b.eventually("the script to run", func() bool { return b.show(id).State == run.Running })
 	b.net.Down()
 	cut := time.Now()
-	b.eventually("the run to be given up", func() bool { return b.show(id).State.Ended() })
+	b.eventually("it to be noticed", func() bool { return strings.HasPrefix(b.show(id).Message, "target unreachable since ") })
+	killed := time.Now()
+	b.killAgent()
+	b.eventually("the run to be given up", func() bool {
+		if time.Since(killed) > 40*time.Second { // less than the limit
+			killed = time.Now()
+			b.killAgent()
+		}
+		return b.show(id).State.Ended()
+	})
 	r := b.show(id)
 	if r.Outcome == nil || *r.Outcome != run.OutcomeTargetUnreachable || len(r.Attempts) != 1 || !strings.HasPrefix(r.Message, "target unreachable since ") {
 		t.Errorf("it ended otherwise: %s", b.cli.Run("show", id, "-o", "json"))

@@ -36,7 +36,7 @@ func newestSchema(t *testing.T) int {
 
 // fillFixture writes what every fixture holds: a run on its second attempt,
 // with secrets and a lock, one that ended, an environment, and (from schema 2
-// on) a target with a secret.
+// on) a target with a secret, which (from schema 4 on) is not reached.
 func fillFixture(t *testing.T, s *store.Store) {
 	t.Helper()
 	r, _, err := s.CreateRun(t.Context(), newRun("iris-0000000001"), "request-1", map[string][]byte{"TOKEN": []byte("sealed")})
@@ -53,6 +53,9 @@ func fillFixture(t *testing.T, s *store.Store) {
 		t.Fatal(err)
 	}
 	if err := s.AddTarget(t.Context(), gpubox()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.MissTarget(t.Context(), "gpubox", start); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -88,6 +91,9 @@ func checkFixture(t *testing.T, s *store.Store, schema int) {
 	if schema >= schemaWithTargets {
 		targets = append(targets, gpubox())
 	}
+	if schema >= schemaWithUnreached {
+		targets[0].UnreachedAt = new(start)
+	}
 	if got, err := s.Targets(ctx); err != nil || !cmp.Equal(targets, got) {
 		t.Error(cmp.Diff(targets, got), err)
 	}
@@ -99,6 +105,9 @@ func checkFixture(t *testing.T, s *store.Store, schema int) {
 
 // schemaWithTargets is the first that knows attached targets.
 const schemaWithTargets = 2
+
+// schemaWithUnreached is the first that knows since when targets are not reached.
+const schemaWithUnreached = 4
 
 // TestMigrations opens a database of every version there ever was. Whoever
 // adds a migration adds its fixture.

@@ -24,6 +24,8 @@ type Target struct {
 	AttachedAt         time.Time
 	// CheckedAt is when it was last found in order; nil: not since.
 	CheckedAt *time.Time
+	// UnreachedAt is since when it is not reached; nil: it was, the last time.
+	UnreachedAt *time.Time
 	// Sealed secrets by name.
 	Sealed map[string][]byte
 }
@@ -77,17 +79,17 @@ func (s *Store) Targets(ctx context.Context) ([]Target, error) {
 			t := Target{Sealed: map[string][]byte{}}
 			var config, facts string
 			var attached int64
-			var checked *int64
-			err := rows.Scan(&t.Name, &t.Kind, &t.Instance, &config, &facts, &t.MachineID, &t.HostKey, &attached, &checked)
+			var checked, unreached *int64
+			err := rows.Scan(&t.Name, &t.Kind, &t.Instance, &config, &facts, &t.MachineID, &t.HostKey, &attached, &checked, &unreached)
 			if err != nil {
 				return err
 			}
 			t.Config, t.Facts = json.RawMessage(config), json.RawMessage(facts)
-			t.AttachedAt, t.CheckedAt = time.Unix(0, attached).UTC(), moment(checked)
+			t.AttachedAt, t.CheckedAt, t.UnreachedAt = time.Unix(0, attached).UTC(), moment(checked), moment(unreached)
 			at[t.Name] = len(found)
 			found = append(found, t)
 			return nil
-		}, `SELECT name, kind, instance, config, facts, machine_id, host_key, attached_at, checked_at
+		}, `SELECT name, kind, instance, config, facts, machine_id, host_key, attached_at, checked_at, unreached_at
  FROM targets ORDER BY name`)
 		if err != nil {
 			return err
@@ -122,11 +124,21 @@ func (s *Store) Target(ctx context.Context, name string) (*Target, error) {
 	return nil, &NotFoundError{Kind: kindTarget, Name: name}
 }
 
-// TouchTarget records that a target was found in order, or gives a
+// TouchTarget records that a target was reached and found in order, or gives a
 // *NotFoundError.
 func (s *Store) TouchTarget(ctx context.Context, name string, at time.Time) error {
+	return s.changeTarget(ctx, name, "checked_at = ?, unreached_at = NULL", at.UnixNano())
+}
+
+// MissTarget records since when a target is not reached, or gives a
+// *NotFoundError. One that was not reached before stays so since then.
+func (s *Store) MissTarget(ctx context.Context, name string, since time.Time) error {
+	return s.changeTarget(ctx, name, "unreached_at = coalesce(unreached_at, ?)", since.UnixNano())
+}
+
+func (s *Store) changeTarget(ctx context.Context, name, set string, value int64) error {
 	return s.w.do(ctx, func(t *writeTx) error {
-		n, err := t.affected("UPDATE targets SET checked_at = ? WHERE name = ?", at.UnixNano(), name)
+		n, err := t.affected("UPDATE targets SET "+set+" WHERE name = ?", value, name)
 		if err == nil && n == 0 {
 			return &NotFoundError{Kind: kindTarget, Name: name}
 		}

@@ -42,6 +42,12 @@ func TestTargets(t *testing.T) {
 	if err := s.TouchTarget(ctx, "gpubox", checked); err != nil {
 		t.Error(err)
 	}
+	unreached := checked.Add(time.Minute)
+	for _, since := range []time.Time{unreached, unreached.Add(time.Hour)} { // which is known already
+		if err := s.MissTarget(ctx, "gpubox", since); err != nil {
+			t.Error(err)
+		}
+	}
 	if err := s.StopQueue(ctx, "gpubox", start); err != nil {
 		t.Error(err)
 	}
@@ -54,10 +60,17 @@ func TestTargets(t *testing.T) {
 
 	s = openAt(t, path)
 	want := gpubox()
-	want.CheckedAt = &checked
+	want.CheckedAt, want.UnreachedAt = &checked, &unreached
 	got, err := s.Targets(ctx)
 	if d := cmp.Diff([]store.Target{other, want}, got); d != "" || err != nil {
 		t.Error(d, err)
+	}
+	reached := unreached.Add(2 * time.Hour)
+	if err := s.TouchTarget(ctx, "gpubox", reached); err != nil {
+		t.Error(err)
+	}
+	if got, err := s.Target(ctx, "gpubox"); err != nil || got.UnreachedAt != nil || !got.CheckedAt.Equal(reached) {
+		t.Error("reached again:", got, err)
 	}
 	stopped, err := s.StoppedQueues(ctx)
 	if d := cmp.Diff(map[string]time.Time{"gpubox": start}, stopped); d != "" || err != nil {
@@ -71,7 +84,7 @@ func TestTargets(t *testing.T) {
 	}
 	var missing *store.NotFoundError
 	for name, err := range map[string]error{
-		"delete": s.DeleteTarget(ctx, "gpubox"), "touch": s.TouchTarget(ctx, "gpubox", start),
+		"delete": s.DeleteTarget(ctx, "gpubox"), "touch": s.TouchTarget(ctx, "gpubox", start), "miss": s.MissTarget(ctx, "gpubox", start),
 	} {
 		if !errors.As(err, &missing) || missing.Name != "gpubox" {
 			t.Errorf("%s: %v", name, err)
