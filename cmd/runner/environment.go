@@ -57,6 +57,7 @@ func (c *cli) buildEnvironment(ctx context.Context, path, name string) (*control
 	lines := c.newLiveLines()
 	defer lines.clear()
 	s := submitting{cli: c, lines: lines}
+	defer s.later.Wait()
 	resolved, err := resolveFile(ctx, path, s.contextPicture(&prepared{client: client}, nil))
 	if err != nil {
 		return nil, err

@@ -26,6 +26,8 @@ type sources struct {
 	lines *liveLines
 	// dryRun: pictures are looked at and not stored, and nothing is sent.
 	dryRun bool
+	// later, when not nil, carries out what nobody waits for.
+	later func(func())
 }
 
 func openSources(lines *liveLines) (*sources, error) {
@@ -63,6 +65,7 @@ func (s *sources) take(ctx context.Context, dir string, exclude ...string) (snap
 		Exclude:  exclude,
 		SkipDirs: []string{s.home},
 		DryRun:   s.dryRun,
+		Later:    s.later,
 		Progress: func(p snapshot.Progress) {
 			s.lines.show(step, fmt.Sprintf("reading %d of %s", p.Files, plural(p.TotalFiles, "file")), p.Bytes, p.TotalBytes, "B")
 		},

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"sync"
 
 	"github.com/runnerml/runner/internal/client"
 	"github.com/runnerml/runner/internal/controller"
@@ -89,12 +90,15 @@ type submitting struct {
 	lines *liveLines
 	// dryRun leaves nothing behind.
 	dryRun bool
+	// later is at work while the run is followed.
+	later sync.WaitGroup
 }
 
 // run submits and follows.
 func (s *submitting) run(ctx context.Context) error {
 	s.lines = s.newLiveLines()
 	defer s.lines.clear()
+	defer s.later.Wait()
 	prepared, err := s.prepare(ctx)
 	if err != nil {
 		return err
@@ -171,7 +175,7 @@ func (s *submitting) prepare(ctx context.Context) (_ *prepared, err error) {
 func (s *submitting) openSources() (*sources, error) {
 	from, err := openSources(s.lines)
 	if err == nil {
-		from.dryRun = s.dryRun
+		from.dryRun, from.later = s.dryRun, s.later.Go
 	}
 	return from, err
 }

@@ -68,9 +68,25 @@ func (s *Store) valid(id ID) bool {
 
 // touch notes that a snapshot is in use.
 func (s *Store) touch(id ID) error {
-	now := time.Now()
-	if err := os.Chtimes(s.dirs.manifest(id), now, now); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := s.restamp(id); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("store snapshot: %w", err)
+	}
+	return nil
+}
+
+// restamp gives a manifest's file the present time, and keeps what was read of
+// it.
+func (s *Store) restamp(id ID) error {
+	name, now := s.dirs.manifest(id), time.Now()
+	before, err := os.Stat(name)
+	if err != nil {
+		return err
+	}
+	if err := os.Chtimes(name, now, now); err != nil {
+		return err
+	}
+	if after, err := os.Stat(name); err == nil {
+		s.recent.restamped(id, before, after)
 	}
 	return nil
 }

@@ -92,8 +92,7 @@ func (s *Store) Touch(ctx context.Context, id ID) error {
 		return err
 	}
 	defer lock.release()
-	now := time.Now()
-	err = os.Chtimes(s.dirs.manifest(id), now, now)
+	err = s.restamp(id)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%w: %s", ErrNotFound, id)
 	}

@@ -32,13 +32,30 @@ func (r *recent) find(id ID, file os.FileInfo) *Manifest {
 		if k.m.ID != id {
 			continue
 		}
-		if !os.SameFile(k.file, file) || k.file.Size() != file.Size() || !k.file.ModTime().Equal(file.ModTime()) {
+		if !k.is(file) {
 			return nil
 		}
 		r.all = slices.Insert(slices.Delete(r.all, i, i+1), 0, k)
 		return k.m
 	}
 	return nil
+}
+
+// restamped notes that the file of one that is kept was given another time by
+// us: it is still what was read.
+func (r *recent) restamped(id ID, before, after os.FileInfo) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range r.all {
+		if k := &r.all[i]; k.m.ID == id && k.is(before) && os.SameFile(before, after) && before.Size() == after.Size() {
+			k.file = after
+		}
+	}
+}
+
+// is says whether it is the file that was read.
+func (k *recentManifest) is(file os.FileInfo) bool {
+	return os.SameFile(k.file, file) && k.file.Size() == file.Size() && k.file.ModTime().Equal(file.ModTime())
 }
 
 func (r *recent) keep(m *Manifest, file os.FileInfo) {

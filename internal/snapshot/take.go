@@ -37,6 +37,9 @@ type Options struct {
 	// DryRun stores nothing and remembers nothing: the result says what the
 	// picture would be, but for Stored, which is 0.
 	DryRun bool
+	// Later, when not nil, is given what only makes the next Take of the
+	// directory faster, to be carried out while the caller goes on.
+	Later func(remember func())
 	// Progress, when not nil, is told how far it is, at the beginning, about
 	// ten times a second, and at the end.
 	Progress func(Progress)
@@ -213,7 +216,8 @@ func (t *taking) readAll(ctx context.Context, begun time.Time, dev uint64, cache
 	if err := t.checkSize(snap.Bytes, tree); err != nil { // a file may have grown since
 		return Snapshot{}, err
 	}
-	data := encodeManifest(tree.flatten(make([]Entry, 0, w.totals.Files+w.totals.Links+w.totals.Dirs)))
+	entries := tree.flatten(make([]Entry, 0, w.totals.Files+w.totals.Links+w.totals.Dirs))
+	data := encodeManifest(entries)
 	if n := w.totals.Files + w.totals.Links + w.totals.Dirs; n > maxEntries || len(data) > maxManifest {
 		return Snapshot{}, fmt.Errorf("source directory %s holds %d files and directories, more than a snapshot can: exclude some in %s", t.root, n, t.ignoreFile())
 	}
@@ -226,15 +230,12 @@ func (t *taking) readAll(ctx context.Context, begun time.Time, dev uint64, cache
 		r.meter.done()
 		return snap, nil
 	}
-	nodes := make(chan []byte, 1)
-	go func() { // while the disk is waited for
-		const meanNode = 128
-		nodes <- appendDirs(make([]byte, 0, (snap.Files+snap.Links+snap.Dirs)*meanNode), tree, begun)
-	}()
 	pack, err := t.s.commit(ctx, r.writer, snap.ID, data)
-	encoded := <-nodes
 	if err != nil {
 		return Snapshot{}, err
+	}
+	if file, err := os.Stat(t.s.dirs.manifest(snap.ID)); err == nil {
+		t.s.recent.keep(&Manifest{ID: snap.ID, Entries: entries}, file) // who takes a picture looks at it
 	}
 	if pack != "" {
 		r.packs[pack] = true
@@ -249,7 +250,16 @@ func (t *taking) readAll(ctx context.Context, begun time.Time, dev uint64, cache
 		packs = append(packs, p)
 	}
 	slices.Sort(packs)
-	t.saveCache(encodeCache(t.root, dev, snap.ID, packs, encoded))
+	remember := func() {
+		const meanNode = 128
+		nodes := appendDirs(make([]byte, 0, (snap.Files+snap.Links+snap.Dirs)*meanNode), tree, begun)
+		t.saveCache(encodeCache(t.root, dev, snap.ID, packs, nodes))
+	}
+	if later := t.opt.Later; later != nil {
+		later(remember)
+	} else {
+		remember()
+	}
 	r.meter.done()
 	return snap, nil
 }
