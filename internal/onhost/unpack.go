@@ -2,6 +2,7 @@ package onhost
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -113,13 +114,6 @@ func (t *taking) mainFill(ctx context.Context, args []string, in *listener, out 
 	if err != nil {
 		return err
 	}
-	m, base, err := r.manifest(ctx, offers)
-	if err != nil {
-		return err
-	}
-	if base == "" {
-		base = shelf.Nearest(ctx, m)
-	}
 	// Whoever was cut off may still be at it.
 	lock, err := lockParent(ctx, p.Dir)
 	if err != nil {
@@ -129,15 +123,29 @@ func (t *taking) mainFill(ctx context.Context, args []string, in *listener, out 
 	if found, there, err := attemptdir.Before(f); err != nil {
 		return err
 	} else if there {
-		return out.value(markDone, found)
+		return errors.Join(out.value(markHello, hello{There: true}), out.value(markDone, found))
 	}
 	for _, name := range []string{p.Dir, p.List, p.Unit} {
 		if err := removeAll(ctx, name); err != nil {
 			return err
 		}
 	}
+	ahead, err := shelf.TakeAhead(ctx, r.id, *p) // while the manifest comes
+	if err != nil {
+		return err
+	}
+	m, base, err := r.manifest(ctx, offers)
+	if err != nil {
+		if ahead != nil {
+			err = errors.Join(err, ahead.PutBack(ctx))
+		}
+		return err
+	}
+	if base == "" {
+		base = shelf.Nearest(ctx, m, offers)
+	}
 	err = shelf.Carry(ctx, &workcopy.Filling{
-		Manifest: m, Base: base, Place: *p, Progress: r.progress,
+		Manifest: m, Base: base, Place: *p, Progress: r.progress, Ahead: ahead,
 		Fetch: func(ctx context.Context, renewal *snapshot.Renewal) error { return r.fetch(ctx, m, renewal) },
 	})
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 )
 
@@ -235,6 +236,22 @@ func (m *Manifest) Find(path string) (Entry, bool) {
 		return Entry{}, false
 	}
 	return m.Entries[i], true
+}
+
+// sizesOf gives the sizes of these contents.
+func (m *Manifest) sizesOf(list []Digest) map[Digest]int64 {
+	const unknown = -1
+	sizes := make(map[Digest]int64, len(list))
+	for _, d := range list {
+		sizes[d] = unknown
+	}
+	for i := range m.Entries {
+		if e := &m.Entries[i]; e.Kind == KindFile && sizes[e.Digest] == unknown {
+			sizes[e.Digest] = e.Size
+		}
+	}
+	maps.DeleteFunc(sizes, func(_ Digest, size int64) bool { return size == unknown })
+	return sizes
 }
 
 // blobs gives the size of every content the manifest names, but for the empty

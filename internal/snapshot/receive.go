@@ -53,12 +53,12 @@ func (r *Receiving) Import(ctx context.Context, from io.Reader) error {
 	}
 	defer v.close()
 	i := newImporting(v, from)
-	i.parts, i.manifest, i.data, i.sizes = r.parts, r.m, encodeManifest(r.m.Entries), r.m.blobs()
-	defer func() { i.writer.abort() }()
 	needed := make([]Digest, len(r.wants))
 	for at := range r.wants {
 		needed[at] = r.wants[at].Digest
 	}
+	i.parts, i.manifest, i.data, i.sizes = r.parts, r.m, encodeManifest(r.m.Entries), r.m.sizesOf(needed)
+	defer func() { i.writer.abort() }()
 	if len(needed) > 0 {
 		if err := i.read(ctx); err != nil {
 			return i.failed(ctx, err)

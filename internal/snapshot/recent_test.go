@@ -106,3 +106,42 @@ func TestLater(t *testing.T) {
 		t.Errorf("%d caches, want one", n)
 	}
 }
+
+// TestManifestOfEarlierVersion reads a manifest that was kept compressed.
+func TestManifestOfEarlierVersion(t *testing.T) {
+	t.Parallel()
+	src := t.TempDir()
+	if err := os.WriteFile(filepath.Join(src, "train.py"), []byte("print()\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	s, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	snap, err := s.Take(t.Context(), src, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := s.dirs.manifest(snap.ID)
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if data, err = s.codec.pack(data); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = Open(dir); err != nil {
+		t.Fatal(err)
+	}
+	m, err := s.Manifest(t.Context(), snap.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := m.Find("train.py"); !ok {
+		t.Errorf("it lists %v", m.Entries)
+	}
+}

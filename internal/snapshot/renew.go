@@ -41,22 +41,49 @@ var ErrStrange = errors.New("the directory is not what it was")
 // or absent: ErrNotEmpty otherwise. What m lists was checked by Manifest or
 // UnmarshalBinary.
 func (s *Store) Renew(ctx context.Context, dir string, was *Copy, m *Manifest) (*Renewal, error) {
-	r := &Renewal{s: s, m: m, dir: dir, stats: make([]fileStat, len(m.Entries))}
-	if was == nil {
-		var err error
-		r.fresh = true
-		if r.made, err = emptyDir(dir); err != nil {
-			return nil, fmt.Errorf("unpack snapshot: %w", err)
+	if was != nil {
+		l, err := was.Look(ctx, dir)
+		if err != nil {
+			return nil, err
 		}
-		r.compare(&dirNode{}, "")
-		return r, nil
+		return s.RenewLooked(l, m), nil
 	}
-	have, err := was.look(ctx, dir)
+	made, err := emptyDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("unpack snapshot: %w", err)
+	}
+	r := s.newRenewal(dir, m)
+	r.fresh, r.made = true, made
+	r.compare(&dirNode{}, "")
+	return r, nil
+}
+
+// RenewLooked is Renew of a directory that was looked at.
+func (s *Store) RenewLooked(l *Looked, m *Manifest) *Renewal {
+	r := s.newRenewal(l.dir, m)
+	r.compare(l.have, l.trait)
+	return r
+}
+
+func (s *Store) newRenewal(dir string, m *Manifest) *Renewal {
+	return &Renewal{s: s, m: m, dir: dir, stats: make([]fileStat, len(m.Entries))}
+}
+
+// Looked is what was found in a directory that held what a Copy says.
+type Looked struct {
+	dir   string
+	have  *dirNode
+	trait string
+}
+
+// Look looks at dir before it is known what it is to hold. From now on nobody
+// else may be at work in it.
+func (c *Copy) Look(ctx context.Context, dir string) (*Looked, error) {
+	have, err := c.look(ctx, dir)
 	if err != nil {
 		return nil, fmt.Errorf("look at working copy: %w", err)
 	}
-	r.compare(have, was.trait)
-	return r, nil
+	return &Looked{dir, have, c.trait}, nil
 }
 
 // look lists what is in dir: as known what is as it was.

@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -180,9 +181,11 @@ func (s *Store) manifestBytes(id ID) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read manifest: %w", err)
 	}
-	data, err := s.codec.unpack(stored)
-	if err != nil {
-		return nil, &CorruptError{Object: "manifest " + string(id), Err: err}
+	data := stored
+	if !bytes.HasPrefix(data, []byte(manifestMagic)) { // earlier versions compressed it
+		if data, err = s.codec.unpack(stored); err != nil {
+			return nil, &CorruptError{Object: "manifest " + string(id), Err: err}
+		}
 	}
 	if idOf(sha256.Sum256(data)) != id {
 		return nil, &CorruptError{Object: "manifest " + string(id), Err: errors.New("its digest is another")}

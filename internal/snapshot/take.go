@@ -137,8 +137,8 @@ func (t *taking) take(ctx context.Context) (Snapshot, error) {
 		}
 		return Snapshot{ID: cache.id, Totals: w.totals, Reused: w.totals.Files}, t.s.touch(cache.id)
 	}
-	entries := tree.flatten(make([]Entry, 0, w.totals.Files+w.totals.Links+w.totals.Dirs))
 	if w.totals.Links > 0 {
+		entries := tree.flatten(make([]Entry, 0, w.totals.Files+w.totals.Links+w.totals.Dirs))
 		if leading := leadingLinks(entries); len(leading) > 0 {
 			return Snapshot{}, &LinkError{Links: leading}
 		}

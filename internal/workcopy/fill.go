@@ -3,8 +3,6 @@ package workcopy
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/runnerml/runner/internal/snapshot"
@@ -27,7 +25,11 @@ func (s *Shelf) Fill(ctx context.Context, id snapshot.ID, p Place, progress func
 	if err != nil {
 		return err
 	}
-	f := &Filling{Manifest: m, Base: s.Nearest(ctx, m), Place: p, Progress: progress}
+	offers, err := s.Offers()
+	if err != nil {
+		return err
+	}
+	f := &Filling{Manifest: m, Base: s.Nearest(ctx, m, offers), Place: p, Progress: progress}
 	return s.Carry(ctx, f)
 }
 
@@ -38,15 +40,11 @@ func Near(m, base *snapshot.Manifest) bool {
 	return m.Shares(base)*half >= m.Totals().Files
 }
 
-// Nearest looks for a copy that most of a snapshot is in, and gives what it
+// Nearest looks among the offers for a copy that most of a snapshot is in, and gives what it
 // holds; empty: there is none.
-func (s *Shelf) Nearest(ctx context.Context, m *snapshot.Manifest) snapshot.ID {
+func (s *Shelf) Nearest(ctx context.Context, m *snapshot.Manifest, offers []Offer) snapshot.ID {
 	if !worthwhile(m.Totals()) || s.boot == "" {
 		return ""
-	}
-	offers, err := s.Offers()
-	if err != nil {
-		return "" // it does without
 	}
 	for _, o := range offers {
 		if o.ID == m.ID {
@@ -74,6 +72,8 @@ type Filling struct {
 	// to be used.
 	Base  snapshot.ID
 	Place Place
+	// Ahead is a copy that was taken before Base was known; nil: there is none.
+	Ahead *Ahead
 	// Fetch brings what the store lacks of what must be made; nil: it lacks
 	// nothing.
 	Fetch func(context.Context, *snapshot.Renewal) error
@@ -81,9 +81,18 @@ type Filling struct {
 	Progress func(snapshot.Progress)
 }
 
+// keeps says whether copies can be told by what the file system there notes.
+func (s *Shelf) keeps(p Place) bool { return s.boot != "" && showsChanges(filepath.Dir(p.Dir)) }
+
 // Carry carries a filling out. When it fails a copy that it took is put back.
 func (s *Shelf) Carry(ctx context.Context, f *Filling) error {
-	keep := s.boot != "" && worthwhile(f.Manifest.Totals()) && showsChanges(filepath.Dir(f.Place.Dir))
+	keep := s.keeps(f.Place) && worthwhile(f.Manifest.Totals())
+	if f.Ahead != nil && (!keep || f.Ahead.offer.ID != f.Base) {
+		err := f.Ahead.PutBack(ctx)
+		if f.Ahead = nil; err != nil {
+			return err
+		}
+	}
 	if keep && f.Base != "" {
 		done, err := s.reuse(ctx, f)
 		if done || err != nil {
@@ -99,34 +108,19 @@ func (s *Shelf) Carry(ctx context.Context, f *Filling) error {
 
 // reuse makes the directory out of a copy, if there is one that can be used.
 func (s *Shelf) reuse(ctx context.Context, f *Filling) (done bool, err error) {
-	offers, err := s.Offers()
-	if err != nil {
-		return false, err
-	}
-	var was *snapshot.Copy
-	for _, o := range offers {
-		if o.ID != f.Base {
-			continue
+	a := f.Ahead
+	if a == nil {
+		if a, err = s.bring(ctx, f.Place, func(o *Offer) bool { return o.ID == f.Base }); err != nil || a == nil {
+			return false, err
 		}
-		if was, err = s.take(ctx, o, f.Place.Unit); err != nil {
-			return false, fmt.Errorf("take a working copy: %w", err)
-		}
-		if was != nil {
-			break
-		}
+		a.look(ctx)
 	}
-	if was == nil {
-		return false, nil
-	}
-	if err := os.Rename(filepath.Join(f.Place.Unit, treeName), f.Place.Dir); err != nil {
-		return false, errors.Join(err, remove(context.WithoutCancel(ctx), f.Place.Unit))
-	}
-	c, cut, err := f.renew(ctx, s.store, was)
+	c, cut, err := f.renew(ctx, s.store, a)
 	switch {
 	case cut || ctx.Err() != nil:
-		return false, errors.Join(err, s.putBack(context.WithoutCancel(ctx), f.Place, was))
+		return false, errors.Join(err, a.PutBack(ctx))
 	case err != nil:
-		return false, f.drop(ctx) // whatever was done to it, a new one is not
+		return false, a.drop(ctx) // whatever was done to it, a new one is not
 	}
 	if err := s.writeList(c, f.Place.List); err != nil {
 		return false, err
@@ -134,9 +128,18 @@ func (s *Shelf) reuse(ctx context.Context, f *Filling) (done bool, err error) {
 	return true, remove(ctx, f.Place.Unit)
 }
 
-// renew makes a copy hold what is wanted. cut says that it could not be fetched.
-func (f *Filling) renew(ctx context.Context, store *snapshot.Store, was *snapshot.Copy) (c *snapshot.Copy, cut bool, err error) {
-	r, err := store.Renew(ctx, f.Place.Dir, was, f.Manifest)
+// renew makes a copy hold what is wanted; a is nil: it is made anew. cut says
+// that it could not be fetched.
+func (f *Filling) renew(ctx context.Context, store *snapshot.Store, a *Ahead) (c *snapshot.Copy, cut bool, err error) {
+	var r *snapshot.Renewal
+	if a != nil {
+		var found *snapshot.Looked
+		if found, err = a.looked(); err == nil {
+			r = store.RenewLooked(found, f.Manifest)
+		}
+	} else {
+		r, err = store.Renew(ctx, f.Place.Dir, nil, f.Manifest)
+	}
 	if err != nil {
 		return nil, false, err
 	}
@@ -147,18 +150,4 @@ func (f *Filling) renew(ctx context.Context, store *snapshot.Store, was *snapsho
 	}
 	c, err = r.Apply(ctx, f.Progress)
 	return c, false, err
-}
-
-// drop removes a copy that cannot be used.
-func (f *Filling) drop(ctx context.Context) error {
-	return errors.Join(remove(ctx, f.Place.Dir), remove(ctx, f.Place.Unit))
-}
-
-// putBack gives the shelf a copy whose filling failed. What was made or removed
-// of it shows when the next one looks.
-func (s *Shelf) putBack(ctx context.Context, p Place, was *snapshot.Copy) error {
-	if err := os.Rename(p.Dir, filepath.Join(p.Unit, treeName)); err != nil {
-		return errors.Join(err, remove(ctx, p.Dir), remove(ctx, p.Unit))
-	}
-	return s.shelve(ctx, p.Unit, was)
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/runnerml/runner/internal/snapshot"
 )
@@ -45,7 +46,7 @@ func (s *Shelf) Park(ctx context.Context, p Place) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("keep a working copy: %w", err)
 	}
-	if err := s.shelve(ctx, p.Unit, c); err != nil {
+	if err := s.shelve(ctx, p.Unit, c, s.now()); err != nil {
 		return false, err
 	}
 	_, err = s.Prune(ctx, Policy{Before: s.now().Add(-longest)})
@@ -70,12 +71,12 @@ func (s *Shelf) mend(ctx context.Context, dir string, was *snapshot.Copy) (*snap
 }
 
 // shelve gives a copy its place. On another file system it has none.
-func (s *Shelf) shelve(ctx context.Context, unit string, c *snapshot.Copy) error {
+func (s *Shelf) shelve(ctx context.Context, unit string, c *snapshot.Copy, at time.Time) error {
 	const private = 0o700
 	if err := os.MkdirAll(s.dir, private); err != nil {
 		return fmt.Errorf("keep a working copy: %w", err)
 	}
-	o := Offer{ID: c.ID, Files: c.Totals.Files, Bytes: c.Totals.Bytes, At: s.now()}
+	o := Offer{ID: c.ID, Files: c.Totals.Files, Bytes: c.Totals.Bytes, At: at}
 	err := os.Rename(unit, filepath.Join(s.dir, o.text()))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return remove(ctx, unit)
