@@ -96,6 +96,7 @@ type submitting struct {
 
 // run submits and follows.
 func (s *submitting) run(ctx context.Context) error {
+	lateFirstCollection()
 	s.lines = s.newLiveLines()
 	defer s.lines.clear()
 	defer s.later.Wait()
