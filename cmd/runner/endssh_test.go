@@ -24,25 +24,29 @@ import (
 type sshBox struct {
 	*testenv.SSHBox
 	cli *testenv.CLI
+	// home is that of the program's user.
+	home string
 	// flags of attaching it.
 	flags []string
 	// before is what its user had before we came.
 	before []string
+	// made is when it was made.
+	made time.Time
 }
 
 // newSSHBox starts a machine. The program's user has an ssh configuration for
 // it, and nothing else.
 func newSSHBox(t *testing.T, kind testenv.SSHKind) *sshBox {
 	t.Helper()
-	b := &sshBox{SSHBox: kind.Open(t)}
+	b := &sshBox{made: time.Now().Add(-time.Second), SSHBox: kind.Open(t)}
 	b.before = b.elsewhere(t)
-	home := t.TempDir()
+	b.home = t.TempDir()
 	config, err := os.ReadFile(b.Config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(t, filepath.Join(home, ".ssh", "config"), string(config))
-	b.cli = testenv.Runner(t, "HOME="+home, "SSH_AUTH_SOCK="+b.AgentSocket, "BOX_PASSWORD="+b.Password, "BOX_PASSPHRASE="+b.Passphrase, "JUMP_PASSWORD="+b.JumpPassword)
+	write(t, filepath.Join(b.home, ".ssh", "config"), string(config))
+	b.cli = testenv.Runner(t, "HOME="+b.home, "SSH_AUTH_SOCK="+b.AgentSocket, "BOX_PASSWORD="+b.Password, "BOX_PASSPHRASE="+b.Passphrase, "JUMP_PASSWORD="+b.JumpPassword)
 	b.flags = []string{"--address", b.Account.Name + "@" + b.Server.Address, "--allow-same-machine"}
 	for _, one := range []struct {
 		needed bool

@@ -74,7 +74,7 @@ func TestReference(t *testing.T) {
 		{name: "only the last line end goes", text: "file:" + file("b", " sec ret \r\n", 0o400), want: " sec ret "},
 		{name: "others may read it", text: "file:" + file("c", "secret", 0o640), err: "others may read the secret in " + dir + "/c (mode 0640)"},
 		{name: "empty file", text: "file:" + file("d", "\n", 0o600), err: "the file of a secret is empty: " + dir + "/d"},
-		{name: "no file", text: "file:" + dir + "/none", err: "read a secret: stat " + dir + "/none: no such file or directory"},
+		{name: "no file", text: "file:" + dir + "/none", err: "the file of a secret cannot be read: " + dir + "/none: no such file or directory"},
 		{name: "a directory", text: "file:" + dir, err: "this is no file with a secret: " + dir},
 		{name: "a value in its place is not told", text: "hunter2", err: "a secret is never given itself, but where it is"},
 	} {

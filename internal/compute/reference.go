@@ -2,7 +2,9 @@ package compute
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -126,7 +128,7 @@ const othersMay = 0o077
 func readSecret(path string) (string, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return "", fmt.Errorf("read a secret: %w", err)
+		return "", unreadable(path, err)
 	}
 	if !info.Mode().IsRegular() || info.Size() > maxSecret {
 		return "", &ReferenceError{What: "this is no file with a secret: " + path}
@@ -138,11 +140,22 @@ func readSecret(path string) (string, error) {
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return "", fmt.Errorf("read a secret: %w", err)
+		return "", unreadable(path, err)
 	}
 	data = bytes.TrimSuffix(bytes.TrimSuffix(data, []byte("\n")), []byte("\r"))
 	if len(data) == 0 {
-		return "", &ReferenceError{What: "the file of a secret is empty: " + path}
+		return "", &ReferenceError{What: "the file of a secret is empty: " + path, Hint: "write the secret into it"}
 	}
 	return string(data), nil
+}
+
+// unreadable says why, without the path twice.
+func unreadable(path string, err error) error {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		err = e.Err
+	}
+	return &ReferenceError{
+		What: fmt.Sprintf("the file of a secret cannot be read: %s: %v", path, err),
+		Hint: "write the secret there, in a file of mode 0600 that belongs to whoever runs the agent",
+	}
 }

@@ -90,9 +90,9 @@ func (t *Target) sshConfig(secrets Secrets, wanted *wanted) sshhost.Config {
 		cfg.KnownHosts = []string{c.KnownHosts}
 	}
 	// The agent of whoever attached the target, as long as it is there; our own
-	// otherwise.
+	// otherwise. Without either it is said that the first is gone.
 	if c.AgentSocket != "" {
-		if _, err := os.Stat(c.AgentSocket); err == nil {
+		if _, err := os.Stat(c.AgentSocket); err == nil || os.Getenv("SSH_AUTH_SOCK") == "" {
 			cfg.AgentSocket = c.AgentSocket
 		}
 	}
@@ -153,6 +153,8 @@ func reachError(t *Target, err error) *ReachError {
 			r.Advice = "give its passphrase with --passphrase env:NAME, file:PATH or secret:NAME"
 		case errors.Is(err, sshhost.ErrKeyMode):
 			r.Advice = "chmod 600 " + file.Path
+		case errors.Is(err, sshhost.ErrPublicKey):
+			r.Advice = "give the agent the private one (ssh-add), or name its file with --identity"
 		case errors.Is(err, os.ErrNotExist):
 			r.Advice = "name the private key's file with --identity"
 		}

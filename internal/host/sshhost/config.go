@@ -33,8 +33,8 @@ type Config struct {
 	// IdentitiesOnly leaves out keys that only the agent has, and default files.
 	// It is about Address alone.
 	IdentitiesOnly bool
-	// AgentSocket is where an ssh-agent listens. Empty: what the ssh
-	// configuration says, or $SSH_AUTH_SOCK; "none": no agent.
+	// AgentSocket is where an ssh-agent listens when the ssh configuration names
+	// none. Empty: $SSH_AUTH_SOCK; "none": no agent, whatever that says.
 	AgentSocket string
 	// Password is asked when a machine takes one: Address, or one on the way.
 	// ErrNoSecret: there is none for it. Nil: there is none at all.

@@ -25,6 +25,9 @@ var (
 // ErrKeyMode is a private key that others can read.
 var ErrKeyMode = errors.New("its permissions are too open, others can read it")
 
+// ErrPublicKey is the public half of a key alone.
+var ErrPublicKey = errors.New("it is a public key and the agent does not have the private one")
+
 // keyring keeps what was opened and accepted, so that a connection that is
 // made again asks nobody again.
 type keyring struct {
@@ -148,7 +151,7 @@ func (l *login) fromFile(ctx context.Context, file string, agents []identity) (i
 		if s := inAgent(agents, public); s != nil {
 			return identity{name: name + " by the agent", signer: s}, nil
 		}
-		return identity{}, errors.New("it is a public key and the agent does not have the private one")
+		return identity{}, ErrPublicKey
 	}
 	info, err := os.Stat(file)
 	if err != nil {

@@ -150,10 +150,7 @@ func (c Config) fill(words sshWords, name string, h *hop) error {
 	if h.jump {
 		h.identities = append(h.identities, c.IdentityFiles...)
 	}
-	h.agent = orElse(c.AgentSocket, h.expand(name, words.get(name, "IdentityAgent")))
-	if h.agent == "" || h.agent == "SSH_AUTH_SOCK" {
-		h.agent = os.Getenv("SSH_AUTH_SOCK")
-	}
+	h.agent = h.agentSocket(name, c.AgentSocket, words.get(name, "IdentityAgent"))
 	if h.knownHosts = c.KnownHosts; h.knownHosts == nil {
 		files := strings.Fields(orElse(words.get(name, "UserKnownHostsFile"), "~/.ssh/known_hosts ~/.ssh/known_hosts2"))
 		files = append(files, strings.Fields(orElse(words.get(name, "GlobalKnownHostsFile"), "/etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2"))...)
@@ -162,6 +159,18 @@ func (c Config) fill(words sshWords, name string, h *hop) error {
 		}
 	}
 	return nil
+}
+
+// agentSocket is where the ssh-agent listens, by Config.AgentSocket and by the
+// configuration's word, which wins as it does for ssh.
+func (h *hop) agentSocket(name, ours, word string) string {
+	switch {
+	case ours == "none":
+		return ours
+	case word == "", word == "SSH_AUTH_SOCK":
+		return orElse(ours, os.Getenv("SSH_AUTH_SOCK"))
+	}
+	return h.expand(name, os.ExpandEnv(word))
 }
 
 // expand replaces "~" and the marks of ssh_config(5) that files may have.

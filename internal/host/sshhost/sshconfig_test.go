@@ -109,6 +109,52 @@ Host evil
 	}
 }
 
+// The agent that the configuration names is asked before the one of the
+// environment, as ssh does.
+func TestAgentSocket(t *testing.T) {
+	const words = `
+Host named
+  IdentityAgent ~/agents/%h
+Host quoted
+  IdentityAgent "/run/our agents/socket"
+Host variable
+  IdentityAgent $OTHER_AGENT
+Host environment
+  IdentityAgent SSH_AUTH_SOCK
+Host nobody
+  IdentityAgent none
+`
+	file := filepath.Join(t.TempDir(), "config")
+	if err := os.WriteFile(file, []byte(words), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("HOME", "/home/ana")
+	t.Setenv("SSH_AUTH_SOCK", "/run/environment")
+	t.Setenv("OTHER_AGENT", "/run/other")
+	for _, c := range []struct{ name, address, given, want string }{
+		{"nothing said", "plain", "", "/run/environment"},
+		{"given", "plain", "/run/given", "/run/given"},
+		{"named", "named", "", "/home/ana/agents/named"},
+		{"named and given", "named", "/run/given", "/home/ana/agents/named"},
+		{"named in quotes", "quoted", "/run/given", "/run/our agents/socket"},
+		{"of a variable", "variable", "/run/given", "/run/other"},
+		{"of the environment", "environment", "", "/run/environment"},
+		{"of the environment, and given", "environment", "/run/given", "/run/given"},
+		{"none named", "nobody", "/run/given", "none"},
+		{"none given", "named", "none", "none"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			hops, err := Config{Address: c.address, AgentSocket: c.given, ConfigFiles: []string{file}}.withDefaults().way()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(c.want, hops[0].agent); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
 func FuzzHeader(f *testing.F) {
 	f.Add("cd /; exec printf '%s' \\ \n '\xff\x80!' \"$HOME\"")
 	f.Fuzz(func(t *testing.T, script string) {
