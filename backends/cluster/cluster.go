@@ -58,6 +58,7 @@ type Backend struct {
 	files        *machine.Machine
 	engine       Engine
 	board        *board
+	pool         poolView
 	installation string
 
 	mu    sync.Mutex
@@ -75,6 +76,7 @@ var (
 	_ backends.Checker           = (*Backend)(nil)
 	_ backends.Pruner            = (*Backend)(nil)
 	_ backends.DataChecker       = (*Backend)(nil)
+	_ backends.Pooled            = (*Backend)(nil)
 )
 
 // New opens the backend: our program is put on the shared file system, if it

@@ -22,5 +22,7 @@
 // know which programs they have; the supervisor there says it. Memory is held
 // by the engine where it has control groups, by nobody else.
 //
-// All jobs of a target are watched by one question (see board).
+// All jobs of a target are watched by one question (see board), and its nodes
+// seen by another (see poolView): the engine says what they are, the board
+// which have runs of ours.
 package cluster

@@ -28,6 +28,9 @@ type Engine interface {
 	// Past is what the engine remembers of jobs that Jobs does not tell of any
 	// more, by mark; it may remember none.
 	Past(ctx context.Context, marks []Mark) ([]State, error)
+	// Pool is the nodes that runs of the target can be given, in one question;
+	// which runs are on them it does not say.
+	Pool(ctx context.Context) (backends.Pool, error)
 	// Terminate removes jobs that have not begun and sends SIGTERM to the first
 	// process, and to it alone, of those that have. Those that ended are fine.
 	Terminate(ctx context.Context, ids []string) error
@@ -115,8 +118,10 @@ type State struct {
 	// Outcome of one that Ended, when the engine had a hand in it; empty: the
 	// first process ended by itself.
 	Outcome run.Outcome
-	// Node is its first node.
+	// Node is its first node, Nodes are all that it has, or that are being
+	// started for it.
 	Node               string
+	Nodes              []string
 	StartedAt, EndedAt time.Time
 	// Limit of time; zero: none.
 	Limit time.Duration

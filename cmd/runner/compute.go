@@ -103,6 +103,8 @@ func (c *cli) targetState(state controller.TargetState) cell {
 func newComputeShow(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "show NAME", Short: "Everything about a target, as it was when it was attached", Args: wants(1, 1, "target"),
+		Long: `Show tells everything about a target, as it was when it was attached, and the
+nodes of a cluster as its engine says that they are now.`,
 		ValidArgsFunction: c.completeTargets,
 	}
 	as := addFormat(cmd, asTable, asJSON)

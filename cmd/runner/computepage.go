@@ -46,6 +46,10 @@ func (c *cli) targetPage(t *controller.TargetInfo, facts *inventory.Inventory) s
 			row(one[0], one[1])
 		}
 	}
+	for _, one := range poolRows(t.Pool) {
+		row(one[0], one[1])
+	}
+	row("nodes", t.PoolMessage)
 	row("for runs", givesWords(t))
 	row("runs", fmt.Sprintf("%d running, %d waiting", t.Running, t.Waiting))
 	row("attached", moment(t.AttachedAt))
@@ -54,7 +58,7 @@ func (c *cli) targetPage(t *controller.TargetInfo, facts *inventory.Inventory) s
 	if t.Message != "" {
 		head += tidy(t.Message) + "\n"
 	}
-	return head + rows.render(0)
+	return head + rows.render(0) + c.nodeTable(t.Pool)
 }
 
 func moment(at *time.Time) string {

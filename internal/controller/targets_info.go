@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/runnerml/runner/backends"
 	"github.com/runnerml/runner/internal/compute"
 	"github.com/runnerml/runner/internal/store"
 )
@@ -48,7 +49,14 @@ type TargetInfo struct {
 	CheckedAt *time.Time `json:"checked_at"`
 	// Facts are what attaching found; only of a single target.
 	Facts *compute.Facts `json:"facts,omitempty"`
+	// Pool is the nodes of a cluster, as they are now; only of a single target
+	// whose engine tells of them. PoolMessage says why it does not.
+	Pool        *backends.Pool `json:"pool,omitempty"`
+	PoolMessage string         `json:"pool_message,omitempty"`
 }
+
+// poolPatience is how long an engine may take to tell of its nodes.
+const poolPatience = 15 * time.Second
 
 // Targets lists the targets by name.
 func (c *Controller) Targets(ctx context.Context) ([]TargetInfo, error) {
@@ -77,7 +85,24 @@ func (c *Controller) Target(ctx context.Context, name string) (*TargetInfo, erro
 	}
 	info := t.info()
 	info.CheckedAt = checked[name]
+	t.lookAtPool(ctx, &info)
 	return &info, nil
+}
+
+// lookAtPool fills in the nodes of a cluster that can be asked.
+func (t *target) lookAtPool(ctx context.Context, info *TargetInfo) {
+	pooled, ok := t.backend.(backends.Pooled)
+	if !ok {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, poolPatience)
+	defer cancel()
+	pool, err := pooled.Pool(ctx)
+	if err != nil {
+		info.PoolMessage = err.Error()
+		return
+	}
+	info.Pool = &pool
 }
 
 // named is a target that a command names.

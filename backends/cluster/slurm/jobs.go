@@ -14,10 +14,11 @@ import (
 // their comments comes last but one.
 const separator = "|"
 
-// fields of squeue: id, state, first node, start, end, limit, comment, reason.
-const fields = "%A|%T|%B|%S|%e|%l|%k|%r"
+// fields of squeue: id, state, first node, nodes, start, end, limit, comment,
+// reason.
+const fields = "%A|%T|%B|%N|%S|%e|%l|%k|%r"
 
-const fieldCount = 8
+const fieldCount = 9
 
 // Jobs asks squeue once for all of ours, those that ended as long as Slurm
 // keeps them (MinJobAge).
@@ -42,15 +43,19 @@ func (e *Engine) parse(line string) (s cluster.State, ours bool) {
 	if len(f) != fieldCount {
 		return s, false
 	}
-	installation, mark, ok := cluster.ParseMark(strings.TrimSpace(f[6]))
+	installation, mark, ok := cluster.ParseMark(strings.TrimSpace(f[7]))
 	if !ok || installation != e.options.Installation {
 		return s, false
 	}
 	s = cluster.State{
-		ID: f[0], Mark: mark, Word: f[1], Node: node(f[2]), StartedAt: moment(f[3]), EndedAt: moment(f[4]), Limit: duration(f[5]),
+		ID: f[0], Mark: mark, Word: f[1], Node: node(f[2]), Nodes: expand(node(f[3])),
+		StartedAt: moment(f[4]), EndedAt: moment(f[5]), Limit: duration(f[6]),
 	}
 	s.Phase, s.Outcome = meaning(s.Word)
-	s.Reason = reason(s.Word, strings.TrimSpace(f[7]))
+	s.Reason = reason(s.Word, strings.TrimSpace(f[8]))
+	if s.Word == "CONFIGURING" && len(s.Nodes) > 0 {
+		s.Reason = with(starting(s.Nodes, f[3]), s.Word)
+	}
 	switch s.Phase {
 	case cluster.Pending:
 		s.Node, s.StartedAt, s.EndedAt = "", time.Time{}, time.Time{}

@@ -34,6 +34,14 @@ func reason(word, why string) string {
 	}
 }
 
+// starting tells of nodes that were switched off; list is how Slurm writes them.
+func starting(nodes []string, list string) string {
+	if len(nodes) == 1 {
+		return "node " + nodes[0] + " is being started by Slurm"
+	}
+	return "waits until Slurm has started all of its nodes " + list
+}
+
 func with(words, own string) string {
 	if own == "" {
 		return words

@@ -54,7 +54,7 @@ func (e *Engine) Site(ctx context.Context) (Site, error) {
 		}
 	}
 	if s.Name == "" || s.Version == "" {
-		return s, e.broken("scontrol show config does not name the cluster", "is this Slurm's scontrol?")
+		return s, broken("scontrol show config does not name the cluster", "is this Slurm's scontrol?")
 	}
 	parts := strings.SplitN(s.Version, ".", 3)
 	year, yearErr := strconv.Atoi(parts[0])
@@ -63,7 +63,7 @@ func (e *Engine) Site(ctx context.Context) (Site, error) {
 		month, _ = strconv.Atoi(parts[1]) // then the year decides
 	}
 	if yearErr == nil && (year < oldestYear || year == oldestYear && month < oldestMonth) {
-		return s, e.broken("Slurm "+s.Version+" is too old", fmt.Sprintf("%d.%d or newer is needed", oldestYear, oldestMonth))
+		return s, broken("Slurm "+s.Version+" is too old", fmt.Sprintf("%d.%d or newer is needed", oldestYear, oldestMonth))
 	}
 	return s, nil
 }
@@ -78,7 +78,7 @@ func (e *Engine) Verify(ctx context.Context) error {
 	for _, given := range []string{e.options.Defaults.Partition, e.options.LowPriority.Partition} {
 		for name := range strings.SplitSeq(given, ",") {
 			if name != "" && !slices.Contains(known, name) {
-				return e.broken(fmt.Sprintf("the cluster has no partition %q", name), "it has "+strings.Join(known, ", "))
+				return broken(fmt.Sprintf("the cluster has no partition %q", name), "it has "+strings.Join(known, ", "))
 			}
 		}
 	}
@@ -86,7 +86,7 @@ func (e *Engine) Verify(ctx context.Context) error {
 }
 
 // broken is a cluster that cannot be used as it was asked for.
-func (e *Engine) broken(what, hint string) error {
+func broken(what, hint string) error {
 	return &backends.Failure{Outcome: run.OutcomeTargetUnreachable, Hint: hint, Err: errors.New(what)}
 }
 
@@ -102,7 +102,7 @@ func (e *Engine) notThere(err error) error {
 		if e.options.Bin != "" {
 			where = "in " + e.options.Bin
 		}
-		return e.broken("Slurm's commands are not "+where, "name their directory with --slurm-bin")
+		return broken("Slurm's commands are not "+where, "name their directory with --slurm-bin")
 	}
 	return err
 }

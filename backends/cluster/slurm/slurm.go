@@ -48,18 +48,28 @@ const commandTimeout = time.Minute
 
 // call runs one of Slurm's commands.
 func (e *Engine) call(ctx context.Context, stdin string, name string, args ...string) (string, error) {
+	return e.run(ctx, stdin, name, append([]string{e.program(name)}, args...)...)
+}
+
+// program is where one of Slurm's commands is.
+func (e *Engine) program(name string) string {
+	if e.options.Bin == "" {
+		return name
+	}
+	return path.Join(e.options.Bin, name)
+}
+
+// run runs what calls the named one of Slurm's commands.
+func (e *Engine) run(ctx context.Context, stdin string, name string, argv ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
-	if e.options.Bin != "" {
-		name = path.Join(e.options.Bin, name)
-	}
 	var out bytes.Buffer
 	err := e.options.Host.Run(ctx, host.Command{
-		Argv: append([]string{name}, args...), Env: []string{"SLURM_TIME_FORMAT=%s", "LC_ALL=C"}, Dir: "/",
+		Argv: argv, Env: []string{"SLURM_TIME_FORMAT=%s", "LC_ALL=C"}, Dir: "/",
 		Stdin: strings.NewReader(stdin), Stdout: &out, DiesWithUs: true,
 	})
 	if err != nil {
-		return "", e.failure(ctx, path.Base(name), err)
+		return "", e.failure(ctx, name, err)
 	}
 	return out.String(), nil
 }
