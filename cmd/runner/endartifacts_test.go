@@ -91,6 +91,7 @@ func TestEndArtifactStore(t *testing.T) {
 	if got, err := os.ReadFile(filepath.Join(to, "outputs", "a b", "model.txt")); err != nil || string(got) != "model\n" {
 		t.Errorf("fetched %q, %v", got, err)
 	}
+	asInputOfAnother(t, c, id)
 	if _, err := os.Stat(filepath.Join(c.Home, "runs", id, "attempts", "1", "outputs")); err == nil {
 		t.Error("the outputs are at home, too")
 	}
@@ -103,4 +104,26 @@ func TestEndArtifactStore(t *testing.T) {
 			t.Errorf("%s has the key", where)
 		}
 	}
+}
+
+// asInputOfAnother reads what a run left in a blob store as another's input.
+func asInputOfAnother(t *testing.T, c *testenv.CLI, id string) {
+	t.Helper()
+	got := c.Run("submit", "--set", "inputs.model.path=run:"+id+"/outputs/a b/", "--set",
+		"command=cat \"${{inputs.model}}/model.txt\"; mkdir outputs/sub; ln -s sub outputs/link; echo >'outputs/100%'; echo >outputs/sub/f")
+	if got != "model\n" {
+		t.Errorf("the input is %q", got)
+	}
+	if checked := c.Run("data", "check", "run:"+id+"/outputs/a b/model.txt"); !strings.Contains(checked, "1 file, 6 B") {
+		t.Errorf("data check says\n%s", checked)
+	}
+	for what, want := range map[string]string{
+		"outputs/link":    `error: input model: outputs/link of .*, in the artifact store results, is no plain file.*`,
+		"outputs":         `error: input model: outputs/.* of .*, in the artifact store results, is no plain file.*`,
+		"outputs/100%":    `error: input model: outputs/100% of .*, in the artifact store results, is no plain file.*`,
+		"outputs/missing": `error: input model: .* left no outputs/missing: --set inputs.model.path=.*`,
+	} {
+		say(t, c, nil, "submit", "--set", "inputs.model.path=run:@last/"+what, "--set", "command=true").want(t, 2, want)
+	}
+	say(t, c, nil, "submit", "--set", "inputs.model.path=run:@last/outputs/sub/f", "--set", `command=test -f "${{inputs.model}}"`).want(t, 0)
 }

@@ -25,6 +25,13 @@ type Store interface {
 	Delete(ctx context.Context, run string) error
 }
 
+// Addressed is a Folder that others can read by themselves.
+type Addressed interface {
+	// Address is where others find what has that name, as an input's path says
+	// it. Nothing is asked: it may not be there.
+	Address(ctx context.Context, name string) (string, error)
+}
+
 // Folder is a Sink that can be read. Files that are not there are
 // fs.ErrNotExist.
 type Folder interface {

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
 	"strings"
 
@@ -26,8 +27,12 @@ func (c *Controller) CheckData(ctx context.Context, path, target string) (*DataC
 	in := runconfig.Input{Path: path}
 	switch in.Kind() {
 	case runconfig.InputRun:
-		if in.Path, err = c.inputOfRun(ctx, in); err != nil {
-			return nil, &InvalidError{What: err.Error(), Where: path}
+		if in.Path, err = c.inputOfRun(ctx, in, true); err != nil {
+			wrong := &InvalidError{What: err.Error(), Where: path}
+			if hinted, ok := errors.AsType[*NoInputError](err); ok {
+				wrong.Hint = hinted.Hint
+			}
+			return nil, wrong
 		}
 	case runconfig.InputURL:
 		if why := runconfig.CheckAddress(path); why != "" {

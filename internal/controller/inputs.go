@@ -26,7 +26,7 @@ func (c *Controller) checkInputs(ctx context.Context, cfg *runconfig.ScriptRunCo
 		switch in.Kind() {
 		case runconfig.InputURL:
 		case runconfig.InputRun:
-			if _, err := c.inputOfRun(ctx, in); err != nil {
+			if _, err := c.inputOfRun(ctx, in, true); err != nil {
 				e := &InvalidError{What: fmt.Sprintf("input %s: %v", name, err), Where: where}
 				if hinted, ok := errors.AsType[*NoInputError](err); ok {
 					e.Hint = hinted.Hint
@@ -47,8 +47,10 @@ type NoInputError struct{ What, Hint string }
 
 func (e *NoInputError) Error() string { return e.What }
 
-// inputOfRun is where the files are that an input names of another run.
-func (c *Controller) inputOfRun(ctx context.Context, in runconfig.Input) (string, error) {
+// inputOfRun is where the files are that an input names of another run: a path
+// here, or a place that the target can read. check looks whether they can be
+// read as they are; a store that cannot be asked now is no reason to refuse.
+func (c *Controller) inputOfRun(ctx context.Context, in runconfig.Input, check bool) (string, error) {
 	id, what := in.OfRun()
 	r, left, err := c.left(ctx, id, 0)
 	if _, unknown := errors.AsType[*store.NotFoundError](err); unknown {
@@ -60,29 +62,72 @@ func (c *Controller) inputOfRun(ctx context.Context, in runconfig.Input) (string
 	if !r.State.Ended() {
 		return "", &NoInputError{What: fmt.Sprintf("%s has not ended: it is %s", r.ID, r.State), Hint: "runner wait " + r.ID}
 	}
+	what = strings.TrimSuffix(what, "/")
 	none := &NoInputError{What: fmt.Sprintf("%s left no %s", r.ID, what), Hint: "runner outputs " + r.ID + " lists what it left"}
-	if left == nil {
+	if d, here := left.(*artifact.Directory); here {
+		return pathLeft(d.Path(), what, none)
+	}
+	a, ok := left.(addressedFolder)
+	if !ok {
 		return "", none
 	}
-	d, here := left.(*artifact.Directory)
-	if !here {
-		return "", &NoInputError{
-			What: fmt.Sprintf("what %s left is in the artifact store %s, not on this computer", r.ID, r.Config.Outputs.Store),
-			Hint: "name its place there as the input's path",
+	if check {
+		if err := checkLeft(ctx, r, a, what, none); err != nil && !isStoreDown(err) {
+			return "", err
 		}
 	}
-	// Not out of what it left, by no link.
-	root, err := os.OpenRoot(d.Path())
+	return a.Address(ctx, what)
+}
+
+// pathLeft is what has a name in a directory, and not out of it by a link.
+func pathLeft(dir, what string, none *NoInputError) (string, error) {
+	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return "", none
 	}
 	defer func() { _ = root.Close() }() // only looked into
-	if _, err := root.Stat(filepath.FromSlash(strings.TrimSuffix(what, "/"))); errors.Is(err, fs.ErrNotExist) {
+	if _, err := root.Stat(filepath.FromSlash(what)); errors.Is(err, fs.ErrNotExist) {
 		return "", none
 	} else if err != nil {
-		return "", fmt.Errorf("input of run %s: %w", r.ID, err)
+		return "", fmt.Errorf("input of a run: %w", err)
 	}
-	return filepath.Join(d.Path(), filepath.FromSlash(what)), nil
+	return filepath.Join(dir, filepath.FromSlash(what)), nil
+}
+
+// addressedFolder is what a run left where others can read it by themselves.
+type addressedFolder interface {
+	artifact.Folder
+	artifact.Addressed
+}
+
+// checkLeft says why the target could not read by itself what a run left in a
+// store: what is no plain file is there in words of our own.
+func checkLeft(ctx context.Context, r *run.Run, left addressedFolder, what string, none *NoInputError) error {
+	files, err := left.List(ctx)
+	if err != nil {
+		return err
+	}
+	found := false
+	for _, f := range files {
+		if f.Path != what && !strings.HasPrefix(f.Path, what+"/") {
+			continue
+		}
+		found = true
+		address, err := left.Address(ctx, f.Path)
+		if err != nil {
+			return err
+		}
+		if !f.Mode.IsRegular() || !strings.HasSuffix(address, "/"+f.Path) {
+			return &NoInputError{
+				What: fmt.Sprintf("%s of %s, in the artifact store %s, is no plain file that a target could read", f.Path, r.ID, r.Config.Outputs.Store),
+				Hint: fmt.Sprintf("runner outputs %s --to DIR brings it here: name it there as the input's path", r.ID),
+			}
+		}
+	}
+	if !found {
+		return none
+	}
+	return nil
 }
 
 // settleInputs names the runs of inputs by their whole ids: what "@last" means
@@ -104,7 +149,8 @@ func (c *Controller) settleInputs(ctx context.Context, cfg *runconfig.ScriptRunC
 	return &settled, nil
 }
 
-// placeInputsOfRuns is a config whose inputs of other runs are paths here.
+// placeInputsOfRuns is a config whose inputs of other runs are paths here, or
+// places that the target can read.
 func (c *Controller) placeInputsOfRuns(ctx context.Context, cfg *runconfig.ScriptRunConfig) (*runconfig.ScriptRunConfig, error) {
 	if !slices.ContainsFunc(slices.Collect(maps.Values(cfg.Inputs)), func(in runconfig.Input) bool { return in.Kind() == runconfig.InputRun }) {
 		return cfg, nil
@@ -115,7 +161,7 @@ func (c *Controller) placeInputsOfRuns(ctx context.Context, cfg *runconfig.Scrip
 		if in.Kind() != runconfig.InputRun {
 			continue
 		}
-		path, err := c.inputOfRun(ctx, in)
+		path, err := c.inputOfRun(ctx, in, false)
 		if err != nil {
 			return nil, fmt.Errorf("input %s: %w", name, err)
 		}

@@ -35,10 +35,25 @@ type folder struct {
 }
 
 var (
-	_ artifact.Folder  = (*folder)(nil)
-	_ artifact.Resumer = (*folder)(nil)
-	_ artifact.Taker   = (*folder)(nil)
+	_ artifact.Folder    = (*folder)(nil)
+	_ artifact.Resumer   = (*folder)(nil)
+	_ artifact.Taker     = (*folder)(nil)
+	_ artifact.Addressed = (*folder)(nil)
 )
+
+// Address is the place of the blob, or above the blobs, that name stands for.
+// Whoever reads them knows nothing of names that a blob cannot have, of links
+// and of empty directories.
+func (f *folder) Address(ctx context.Context, name string) (string, error) {
+	if err := f.check(name); err != nil {
+		return "", err
+	}
+	c, err := f.store.blobs(ctx)
+	if err != nil {
+		return "", err
+	}
+	return c.Location().Below(f.full(name)).String(), nil
+}
 
 func (f *folder) check(name string) error { return artifact.CheckNameIn(name, f.tops...) }
 
