@@ -13,6 +13,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blockblob"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/runnerml/runner/internal/partfile"
 )
 
 // blocks sends a large file.
@@ -21,11 +23,12 @@ func (s *sending) blocks(ctx context.Context, modified time.Time) (Blob, error) 
 	if err != nil {
 		return Blob{}, err
 	}
-	spans := cut(s.size, s.blockSize())
+	each, most := s.blockSizes()
+	spans := partfile.Cut(s.size, each)
 	ids := make([]string, len(spans))
 	whole := md5.New()
 	group, inner := errgroup.WithContext(ctx)
-	group.SetLimit(s.container.options.Connections)
+	group.SetLimit(most)
 	for i, part := range spans {
 		sum, err := hashBoth(s.file, part, whole)
 		if err != nil || inner.Err() != nil {
@@ -34,9 +37,9 @@ func (s *sending) blocks(ctx context.Context, modified time.Time) (Blob, error) 
 			}
 			return Blob{}, s.blame(fileError(err, s.upload.From), part, nil)
 		}
-		ids[i] = blockID(i, part.n, sum)
-		if size, ok := there[ids[i]]; ok && size == part.n {
-			s.meter.skip(part.n)
+		ids[i] = blockID(i, part.N, sum)
+		if size, ok := there[ids[i]]; ok && size == part.N {
+			s.meter.skip(part.N)
 			continue
 		}
 		group.Go(func() error { return s.stage(inner, part, ids[i], sum) })
@@ -54,13 +57,18 @@ func (s *sending) blocks(ctx context.Context, modified time.Time) (Blob, error) 
 	return s.commit(ctx, ids, whole.Sum(nil))
 }
 
-// blockSize grows with the file where it must.
-func (s *sending) blockSize() int64 {
-	size := s.container.options.BlockSize
-	for (s.size+size-1)/size > maxBlocks {
-		size *= 2
+// blockSizes are how large the store's blocks are, and how many may be on their
+// way at once. Together these are no more than the options' block: what is on
+// its way when we are killed is sent again, and no more of a file. Blocks grow
+// with the file where they must.
+func (s *sending) blockSizes() (each int64, most int) {
+	o := s.container.options
+	const least = 64 << 10
+	each = max(least, o.BlockSize/int64(o.Connections))
+	for (s.size+each-1)/each > maxBlocks {
+		each *= 2
 	}
-	return size
+	return each, int(min(int64(o.Connections), max(1, o.BlockSize/each)))
 }
 
 // there are the blocks that the store has of this blob, by their ids.
@@ -90,7 +98,7 @@ func blockID(i int, size int64, sum []byte) string {
 	return base64.StdEncoding.EncodeToString(append(raw, sum...))
 }
 
-func (s *sending) stage(ctx context.Context, p span, id string, sum []byte) error {
+func (s *sending) stage(ctx context.Context, p partfile.Span, id string, sum []byte) error {
 	return s.container.try(ctx, s.where(), func(ctx context.Context) error {
 		part := s.part(ctx, p)
 		_, err := s.client.StageBlock(ctx, id, part, &blockblob.StageBlockOptions{TransactionalValidation: blob.TransferValidationTypeMD5(sum)})
@@ -122,7 +130,7 @@ func (s *sending) commit(ctx context.Context, ids []string, sum []byte) (b Blob,
 }
 
 // hashBoth is the MD5 of a part of a file, which it also adds to the whole's.
-func hashBoth(f io.ReaderAt, p span, whole io.Writer) ([]byte, error) {
+func hashBoth(f io.ReaderAt, p partfile.Span, whole io.Writer) ([]byte, error) {
 	h := md5.New()
 	var bufs [2][]byte
 	for i := range bufs {
@@ -133,9 +141,9 @@ func hashBoth(f io.ReaderAt, p span, whole io.Writer) ([]byte, error) {
 	// Two cores: the part's and the whole's hash of one buffer while the next is read.
 	busy := make(chan struct{}, 1)
 	defer func() { busy <- struct{}{}; <-busy }()
-	for i, got := 0, int64(0); got < p.n; i++ {
-		buf := bufs[i%2][:min(int64(copyBuffer), p.n-got)]
-		if _, err := f.ReadAt(buf, p.off+got); err != nil {
+	for i, got := 0, int64(0); got < p.N; i++ {
+		buf := bufs[i%2][:min(int64(copyBuffer), p.N-got)]
+		if _, err := f.ReadAt(buf, p.Off+got); err != nil {
 			return nil, err
 		}
 		busy <- struct{}{}

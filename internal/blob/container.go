@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"iter"
-	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -23,7 +22,7 @@ import (
 // the Internet.
 type Options struct {
 	Connections int            // requests at once, of everything on this container; 0: 8
-	BlockSize   int64          // of an upload's blocks and a download's ranges, in bytes; 0: 8 MiB
+	BlockSize   int64          // how much of one file a kill may make travel again, in bytes; all its connections together; 0: 8 MiB
 	Patience    time.Duration  // how long one request may go wrong before its error is returned; 0: 2 minutes, negative: for ever
 	Stall       time.Duration  // how long no byte may move before a request is given up and made again; 0: 1 minute
 	RootCAs     *x509.CertPool // whom to trust; nil: whom the system trusts (SSL_CERT_FILE counts)
@@ -112,7 +111,7 @@ func Open(l Location, c Credential, o Options) (*Container, error) {
 	k := &Container{location: l, credential: c, options: o, slots: make(chan struct{}, o.Connections)}
 	k.transport = &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: dialTimeout, KeepAlive: dialTimeout}).DialContext,
+		DialContext:           o.dial,
 		TLSClientConfig:       &tls.Config{RootCAs: o.RootCAs, MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout:   dialTimeout,
 		MaxIdleConnsPerHost:   o.Connections,

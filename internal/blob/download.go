@@ -5,19 +5,14 @@ import (
 	"context"
 	"crypto/md5"
 	"errors"
-	"fmt"
-	"hash"
-	"hash/crc32"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sync"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
-	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/runnerml/runner/internal/partfile"
 )
 
 // Download is one blob that is wanted as a file.
@@ -80,7 +75,7 @@ func (c *Container) download(ctx context.Context, d Download, m *meter) error {
 		m.skip(d.Blob.Size)
 		m.done()
 		// A process that was killed between the last two steps has left this.
-		return removeParts(d.To)
+		return fileError(partfile.Remove(d.To), d.To)
 	}
 	if err := os.MkdirAll(filepath.Dir(d.To), 0o700); err != nil {
 		return fileError(err, d.To)
@@ -90,13 +85,13 @@ func (c *Container) download(ctx context.Context, d Download, m *meter) error {
 		// Once more from nothing, in ranges that the service tells the checksum of, so
 		// that whichever came wrong comes again.
 		m.skip(-d.Blob.Size)
-		if err = removeParts(d.To); err == nil {
+		if err = fileError(partfile.Remove(d.To), d.To); err == nil {
 			err = c.fill(ctx, d, true, m)
 		}
 	}
 	if p := ProblemOf(err); p == Changed || p == NotFound || p == Corrupt {
 		// What came of it is of no use.
-		err = errors.Join(err, removeParts(d.To))
+		err = errors.Join(err, fileError(partfile.Remove(d.To), d.To))
 	}
 	if err == nil {
 		m.done()
@@ -140,209 +135,92 @@ func md5Of(path string) ([]byte, error) {
 }
 
 // fill gets what is missing of a blob and puts the file in its place. verify is
-// whether the service tells the checksum of each range, which are 4 MiB then.
+// whether the service tells the checksum of each range.
 func (c *Container) fill(ctx context.Context, d Download, verify bool, m *meter) (err error) {
-	each := c.options.BlockSize
-	if verify {
-		each = min(each, verifiedRange)
-	}
-	p, err := c.openPartial(ctx, d, each)
+	unit, most := c.units(d.Blob.Size, verify)
+	f, err := c.arrive(ctx, d, unit)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, p.close()) }()
-	if p.finished { // by a process that was killed just after
+	if f == nil {
 		m.skip(d.Blob.Size)
 		return nil
 	}
+	defer func() { err = errors.Join(err, f.close()) }()
+	whole, err := c.ranges(ctx, d, f, ranging{unit: unit, most: most, verify: verify, meter: m})
+	if err != nil {
+		return err
+	}
+	if len(d.Blob.MD5) > 0 && !bytes.Equal(whole, d.Blob.MD5) {
+		return &Error{
+			Problem: Corrupt, What: "what came is not what the blob's MD5 says", Where: c.where(d.Blob.Name),
+			Hint: "the blob itself may be damaged: write it again where it comes from",
+		}
+	}
+	return fileError(f.Finish(d.Mode, d.Blob.Modified), d.To)
+}
+
+// units are how much of a download is written down as one, and how much is asked
+// for at once. All that may be on its way at a time and not written down, in as
+// many connections as there are, is one block: no more of a file comes again
+// after a kill. The half of it is for what the kernel holds.
+func (c *Container) units(size int64, verify bool) (unit, most int64) {
+	block := c.options.BlockSize
+	if size <= block && (!verify || size <= verifiedRange) {
+		return max(size, 1), max(size, 1)
+	}
+	const least = 4 << 10
+	unit = max(least, block/int64(2*c.options.Connections)/least*least)
+	if verify { // nothing of an answer counts before all of it is there
+		return unit, min(2*unit, verifiedRange)
+	}
+	return unit, block
+}
+
+// ranging is how ranges come.
+type ranging struct {
+	unit, most int64
+	verify     bool
+	meter      *meter
+}
+
+// ranges gets what is missing, several ranges at once, and gives the MD5 of all,
+// if the blob has one.
+func (c *Container) ranges(ctx context.Context, d Download, f *arrival, how ranging) (whole []byte, err error) {
 	var follow *follower
-	if len(d.Blob.MD5) > 0 && len(p.spans) > 1 {
-		follow = newFollower(p)
+	if len(d.Blob.MD5) > 0 && f.Units() > 1 {
+		follow = newFollower(f.File, d.To)
 		defer follow.stop()
 	}
+	how.meter.skip(f.Have())
 	group, inner := errgroup.WithContext(ctx)
 	group.SetLimit(c.options.Connections)
-	var whole []byte // the MD5 of a blob that is one range
-	for i := range p.spans {
+	for _, s := range f.Missing(how.most) {
 		if inner.Err() != nil {
 			break
 		}
-		if p.has[i] {
-			m.skip(p.spans[i].n)
-			follow.reached(i)
-			continue
-		}
 		group.Go(func() error {
-			sums, err := c.getRange(inner, d.Blob, d.SAS, p.spans[i], verify, p.data, m)
+			g := &getting{
+				blob: d.Blob, span: s, to: f.Data(), meter: how.meter, byRange: how.verify, unit: how.unit,
+				done: func(i int, sum uint32) error {
+					follow.reached(i)
+					return fileError(f.Record(i, sum), d.To)
+				},
+			}
+			sum, err := c.getRange(inner, g, d.SAS)
 			if err != nil {
 				return err
 			}
 			// The disk begins with it now: at the end nobody waits for all of it at once.
-			writeBack(p.data, p.spans[i])
-			if len(p.spans) == 1 {
-				whole = sums.md5
-			} else if err := p.record(i, sums.crc); err != nil {
-				return err
+			writeBack(f.Data(), s)
+			if follow == nil {
+				whole = sum // of the one range
 			}
-			follow.reached(i)
 			return nil
 		})
 	}
-	if err := group.Wait(); err != nil {
-		return err
+	if err := group.Wait(); err != nil || follow == nil {
+		return whole, err
 	}
-	if len(d.Blob.MD5) > 0 {
-		switch {
-		case follow != nil:
-			whole, err = follow.sum(ctx)
-		case whole == nil: // it was all there
-			whole, err = md5Of(p.dataPath)
-		}
-		if err != nil {
-			return err
-		}
-		if !bytes.Equal(whole, d.Blob.MD5) {
-			return &Error{
-				Problem: Corrupt, What: "what came is not what the blob's MD5 says", Where: c.where(d.Blob.Name),
-				Hint: "the blob itself may be damaged: write it again where it comes from",
-			}
-		}
-	}
-	return p.finish()
-}
-
-// span is a part of a blob.
-type span struct{ off, n int64 }
-
-// sums are of a span's content.
-type sums struct {
-	crc uint32
-	md5 []byte
-}
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-// getRange writes one range of a blob to its place, whole, or fails. A cut
-// answer is gone on with where it was cut, if the content can be verified by
-// other means than the range's own checksum.
-func (c *Container) getRange(ctx context.Context, b Blob, sas string, s span, verify bool, to io.WriterAt, m *meter) (sums, error) {
-	if s.n == 0 {
-		empty := md5.Sum(nil)
-		return sums{md5: empty[:]}, nil
-	}
-	client, err := c.blockBlob(b.Name, sas)
-	if err != nil {
-		return sums{}, err
-	}
-	g := &getting{blob: b, span: s, to: to, meter: m, byRange: verify, md5: md5.New(), single: s.n == b.Size}
-	err = c.try(ctx, c.where(b.Name), func(ctx context.Context) error {
-		return g.attempt(ctx, client.BlobClient().DownloadStream, c.where(b.Name))
-	})
-	if err != nil {
-		return sums{}, err
-	}
-	return sums{crc: g.crc, md5: g.md5.Sum(nil)}, nil
-}
-
-type downloader func(context.Context, *blob.DownloadStreamOptions) (blob.DownloadStreamResponse, error)
-
-// getting is a range on its way.
-type getting struct {
-	blob    Blob
-	span    span
-	to      io.WriterAt
-	meter   *meter
-	byRange bool // the service tells the range's MD5
-	single  bool // the range is the whole blob
-
-	got int64 // of the range
-	crc uint32
-	md5 hash.Hash
-}
-
-func (g *getting) restart() {
-	g.meter.add(-g.got)
-	g.got, g.crc = 0, 0
-	g.md5.Reset()
-}
-
-const copyBuffer = 256 << 10
-
-var buffers = sync.Pool{New: func() any { b := make([]byte, copyBuffer); return &b }}
-
-func (g *getting) attempt(ctx context.Context, download downloader, where string) error {
-	if g.byRange { // its MD5 is of one answer
-		g.restart()
-	}
-	left := g.span.n - g.got
-	opts := &blob.DownloadStreamOptions{
-		Range:            blob.HTTPRange{Offset: g.span.off + g.got, Count: left},
-		AccessConditions: &blob.AccessConditions{ModifiedAccessConditions: &blob.ModifiedAccessConditions{IfMatch: to.Ptr(azcore.ETag(g.blob.ETag))}},
-	}
-	if g.byRange {
-		opts.RangeGetContentMD5 = to.Ptr(true)
-	}
-	r, err := download(ctx, opts)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = r.Body.Close() }()
-	if etag := string(value(r.ETag)); etag != g.blob.ETag {
-		return &Error{Problem: Changed, What: "the blob has changed", Where: where}
-	}
-	if want := fmt.Sprintf("bytes %d-%d/%d", opts.Range.Offset, g.span.off+g.span.n-1, g.blob.Size); value(r.ContentRange) != want {
-		return &Error{
-			Problem: Unavailable, What: "the store answers with another part than was asked for", Where: where, Temporary: true,
-		}
-	}
-	if err := g.take(ctx, r.Body); err != nil {
-		return err
-	}
-	if told := r.ContentMD5; g.byRange && len(told) > 0 && !bytes.Equal(told, g.md5.Sum(nil)) {
-		return &Error{Problem: Corrupt, What: "what came is not what the store sent", Where: where, Temporary: true}
-	}
-	if g.single && len(g.blob.MD5) > 0 && !bytes.Equal(g.blob.MD5, g.md5.Sum(nil)) {
-		g.restart()
-		return &Error{
-			Problem: Corrupt, What: "what came is not what the blob's MD5 says", Where: where, Temporary: true,
-			Hint: "the blob itself may be damaged: write it again where it comes from",
-		}
-	}
-	return nil
-}
-
-// take reads the answer to the range's end, and not beyond.
-func (g *getting) take(ctx context.Context, from io.Reader) error {
-	buf := buffers.Get().(*[]byte)
-	defer buffers.Put(buf)
-	for g.got < g.span.n {
-		n, err := from.Read((*buf)[:min(int64(len(*buf)), g.span.n-g.got)])
-		if n > 0 {
-			moved(ctx)
-			part := (*buf)[:n]
-			if _, err := g.to.WriteAt(part, g.span.off+g.got); err != nil {
-				return fileError(err, fileName(g.to))
-			}
-			g.crc = crc32.Update(g.crc, castagnoli, part)
-			if g.byRange || g.single {
-				_, _ = g.md5.Write(part)
-			}
-			g.got += int64(n)
-			g.meter.add(int64(n))
-		}
-		if err != nil && g.got < g.span.n {
-			if errors.Is(err, io.EOF) { // shorter than it said: never taken for whole
-				return io.ErrUnexpectedEOF
-			}
-			return err
-		}
-	}
-	return nil
-}
-
-func fileName(w io.WriterAt) string {
-	if f, ok := w.(*os.File); ok {
-		return f.Name()
-	}
-	return "memory"
+	return follow.sum(ctx)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blockblob"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/runnerml/runner/internal/partfile"
 	"github.com/runnerml/runner/internal/testenv"
 )
 
@@ -23,10 +24,10 @@ func withoutMD5(t *testing.T, c *Container, name string, b []byte) {
 	t.Helper()
 	client := c.client.NewBlockBlobClient(c.location.full(name))
 	var ids []string
-	for i, s := range cut(int64(len(b)), mib) {
+	for i, s := range partfile.Cut(int64(len(b)), mib) {
 		id := base64.StdEncoding.EncodeToString(fmt.Appendf(nil, "%08d", i))
 		ids = append(ids, id)
-		if _, err := client.StageBlock(t.Context(), id, &body{SectionReader: sectionOf(b[s.off : s.off+s.n]), ctx: t.Context(), count: func(int64) {}}, nil); err != nil {
+		if _, err := client.StageBlock(t.Context(), id, &body{SectionReader: sectionOf(b[s.Off : s.Off+s.N]), ctx: t.Context(), count: func(int64) {}}, nil); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -5,12 +5,15 @@ import (
 	"crypto/md5"
 	"io"
 	"sync"
+
+	"github.com/runnerml/runner/internal/partfile"
 )
 
-// follower computes the MD5 of a file while it grows: behind the ranges that
+// follower computes the MD5 of a file while it grows: behind the units that
 // are there without a gap, so that little is left to read at the end.
 type follower struct {
-	partial *partial
+	file    *partfile.File
+	to      string
 	mu      sync.Mutex
 	more    *sync.Cond
 	there   []bool
@@ -20,14 +23,17 @@ type follower struct {
 	err     error
 }
 
-func newFollower(p *partial) *follower {
-	f := &follower{partial: p, there: make([]bool, len(p.spans)), done: make(chan struct{})}
+func newFollower(file *partfile.File, to string) *follower {
+	f := &follower{file: file, to: to, there: make([]bool, file.Units()), done: make(chan struct{})}
+	for i := range f.there {
+		f.there[i] = file.Has(i)
+	}
 	f.more = sync.NewCond(&f.mu)
 	go f.follow()
 	return f
 }
 
-// reached says that range i is in the file.
+// reached says that unit i is in the file.
 func (f *follower) reached(i int) {
 	if f == nil {
 		return
@@ -42,7 +48,8 @@ func (f *follower) follow() {
 	defer close(f.done)
 	h := md5.New()
 	buf := make([]byte, copyBuffer)
-	for i, s := range f.partial.spans {
+	for i := range f.there {
+		s := f.file.Span(i)
 		f.mu.Lock()
 		for !f.there[i] && !f.stopped {
 			f.more.Wait()
@@ -53,8 +60,8 @@ func (f *follower) follow() {
 			return
 		}
 		// Only Read of the section: no copying by the kernel into a hash.
-		if _, err := io.CopyBuffer(h, onlyReader{io.NewSectionReader(f.partial.data, s.off, s.n)}, buf); err != nil {
-			f.err = fileError(err, f.partial.to)
+		if _, err := io.CopyBuffer(h, onlyReader{io.NewSectionReader(f.file.Data(), s.Off, s.N)}, buf); err != nil {
+			f.err = fileError(err, f.to)
 			return
 		}
 	}
@@ -63,7 +70,7 @@ func (f *follower) follow() {
 
 type onlyReader struct{ io.Reader }
 
-// sum waits for the end. All ranges must have been reached.
+// sum waits for the end. All units must have been reached.
 func (f *follower) sum(ctx context.Context) ([]byte, error) {
 	select {
 	case <-f.done:

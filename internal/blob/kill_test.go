@@ -90,7 +90,7 @@ func (job transferJob) run(ctx context.Context) error {
 // carry lets processes do the job until one gets to its end. Each of the first
 // kills ones is killed at a random moment: some milliseconds after a request that
 // is one of its first so many.
-func (job transferJob) carry(t *testing.T, proxy *testenv.FaultProxy, kills int, r *rand.Rand, requests int) (killed int) {
+func (job transferJob) carry(t *testing.T, proxy *testenv.FaultProxy, kills int, r *rand.Rand, requests int, ended func(killed bool)) (killed int) {
 	t.Helper()
 	raw, err := json.Marshal(job)
 	if err != nil {
@@ -124,9 +124,11 @@ func (job transferJob) carry(t *testing.T, proxy *testenv.FaultProxy, kills int,
 		}
 		switch status, _ := cmd.ProcessState.Sys().(syscall.WaitStatus); {
 		case err == nil:
+			ended(false)
 			return killed
 		case status.Signaled() && status.Signal() == syscall.SIGKILL:
 			killed++
+			ended(true)
 		default:
 			t.Fatalf("%v: %s", err, stderr.String())
 		}
@@ -184,28 +186,43 @@ func TestKill(t *testing.T) {
 		proxy.Take()
 		began := time.Now()
 		job := transferJob{Connection: s.ConnectionString(proxy.Addr), Container: "kill", CA: s.Trust.File, Up: way.up, Dir: way.dir, Block: block}
-		killed := job.carry(t, proxy, kills, r, 2*(files+large/int(each))/kills)
-		travelled := map[string]int64{}
 		var all int64
-		for _, e := range proxy.Take() {
-			name := e.Path[min(len(e.Path), len("/"+s.Account+"/kill/")):]
-			travelled[name] += way.of(e)
-			all += way.of(e)
-		}
+		travelled, hit := map[string]int64{}, map[string]int64{} // bytes; kills while it was on its way
+		killed := job.carry(t, proxy, kills, r, 2*(files+large/int(each))/kills, func(killed bool) {
+			for deadline := time.Now().Add(time.Minute); !proxy.Idle(); time.Sleep(time.Millisecond) {
+				if time.Now().After(deadline) {
+					t.Fatal("the proxy still serves who was killed a minute ago")
+				}
+			}
+			now := map[string]int64{}
+			for _, e := range proxy.Take() {
+				name := e.Path[min(len(e.Path), len("/"+s.Account+"/kill/")):]
+				now[name] += way.of(e)
+			}
+			for name, n := range now {
+				travelled[name] += n
+				all += n
+				if killed && n > 0 {
+					hit[name]++
+				}
+			}
+		})
 		var twice, most int64
 		for name, n := range travelled {
-			if again := n - sizes[name]; again > 0 {
-				twice += again
-				most = max(most, again)
+			again := max(0, n-sizes[name])
+			twice += again
+			if hit[name] > 0 {
+				most = max(most, again/hit[name])
+			}
+			// What a kill costs of a file is a block, or all of it if it is less.
+			if bound := hit[name] * min(each, sizes[name]); again > bound {
+				t.Errorf("%s: of %s %d bytes travelled again; %d kills while it was on its way cost %d at most", way.name, name, again, hit[name], bound)
 			}
 		}
-		t.Logf("%s: killed %d times in %s; %d bytes travelled, %d of them again (%d of one file)", way.name, killed, time.Since(began).Round(time.Second), all, twice, most)
-		if killed < 2 {
-			t.Errorf("%s: only %d kills of %d came in time", way.name, killed, kills)
-		}
-		// One block a connection is lost by a kill: what was on its way.
-		if bound := int64(killed) * defaultConnections * each; twice > bound {
-			t.Errorf("%s: %d bytes travelled again, more than one block a connection and kill (%d)", way.name, twice, bound)
+		t.Logf("%s: killed %d times in %s, %d of these while the large file was on its way; %d bytes travelled, %d of them again (of one file %d a kill)",
+			way.name, killed, time.Since(began).Round(time.Second), hit[largeName], all, twice, most)
+		if killed < 2 || hit[largeName] == 0 {
+			t.Errorf("%s: only %d kills of %d came in time, %d for the large file", way.name, killed, kills, hit[largeName])
 		}
 	}
 	same(t, src, dst)

@@ -3,6 +3,8 @@ package blob
 import (
 	"context"
 	"io"
+
+	"github.com/runnerml/runner/internal/partfile"
 )
 
 // Open reads a blob from offset to its end, as a stream: a cut line is mended by
@@ -34,7 +36,7 @@ func (s *stream) Read(p []byte) (int, error) {
 		}
 		n := min(streamRange, s.blob.Size-s.at)
 		buf := &window{data: make([]byte, n), off: s.at}
-		if _, err := s.container.getRange(s.ctx, s.blob, "", span{off: s.at, n: n}, true, buf, nil); err != nil {
+		if _, err := s.container.getRange(s.ctx, &getting{blob: s.blob, span: partfile.Span{Off: s.at, N: n}, byRange: true, to: buf}, ""); err != nil {
 			return 0, err
 		}
 		s.at += n

@@ -15,6 +15,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blockblob"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/runnerml/runner/internal/partfile"
 )
 
 // Upload is one file that is wanted as a blob.
@@ -278,14 +280,14 @@ func (s *sending) whole(ctx context.Context) (b Blob, err error) {
 		if err != nil {
 			return err
 		}
-		part := s.part(ctx, span{n: s.size})
+		part := s.part(ctx, partfile.Span{N: s.size})
 		r, err := s.client.Upload(ctx, part, &blockblob.UploadOptions{
 			TransactionalValidation: blob.TransferValidationTypeMD5(sum),
 			HTTPHeaders:             headers(sum), Metadata: pointers(s.upload.Metadata),
 		})
 		if err != nil {
 			part.undo()
-			return s.blame(err, span{n: s.size}, sum)
+			return s.blame(err, partfile.Span{N: s.size}, sum)
 		}
 		b = Blob{ETag: string(value(r.ETag)), MD5: sum, Modified: value(r.LastModified)}
 		return nil
@@ -297,15 +299,15 @@ func (s *sending) whole(ctx context.Context) (b Blob, err error) {
 // have it any more, or has something else in its place: then what the store got
 // is not what was promised, and it is the file and not the line that is at fault.
 // sum is the part's MD5 as it was before; nil: nobody knows it.
-func (s *sending) blame(err error, part span, sum []byte) error {
-	if info, statErr := s.file.Stat(); statErr == nil && info.Size() < part.off+part.n {
+func (s *sending) blame(err error, part partfile.Span, sum []byte) error {
+	if info, statErr := s.file.Stat(); statErr == nil && info.Size() < part.Off+part.N {
 		return s.changed()
 	}
 	if answer, ok := errors.AsType[*azcore.ResponseError](err); !ok || answer.ErrorCode != codeMD5 || sum == nil {
 		return err
 	}
 	h := md5.New()
-	if n, readErr := io.Copy(h, onlyReader{io.NewSectionReader(s.file, part.off, part.n)}); readErr != nil || n != part.n {
+	if n, readErr := io.Copy(h, onlyReader{io.NewSectionReader(s.file, part.Off, part.N)}); readErr != nil || n != part.N {
 		return s.changed()
 	}
 	if !bytes.Equal(h.Sum(nil), sum) {
@@ -315,8 +317,8 @@ func (s *sending) blame(err error, part span, sum []byte) error {
 }
 
 // part is a part of the file as a request's body.
-func (s *sending) part(ctx context.Context, p span) *body {
-	return &body{SectionReader: io.NewSectionReader(s.file, p.off, p.n), ctx: ctx, count: s.count}
+func (s *sending) part(ctx context.Context, p partfile.Span) *body {
+	return &body{SectionReader: io.NewSectionReader(s.file, p.Off, p.N), ctx: ctx, count: s.count}
 }
 
 // Put stores a small content under a name, whole, in one request.

@@ -1,5 +1,9 @@
 package blob
 
-import "os"
+import (
+	"os"
 
-func writeBack(*os.File, span) {}
+	"github.com/runnerml/runner/internal/partfile"
+)
+
+func writeBack(*os.File, partfile.Span) {}

@@ -4,10 +4,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"hash"
-	"hash/crc32"
 	"io"
 	"net/http"
 	"os"
@@ -15,8 +14,11 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/runnerml/runner/internal/partfile"
 )
 
 // Progress is told of how many bytes are there, of how many; total -1: unknown.
@@ -33,33 +35,17 @@ func (w Web) Fetch(ctx context.Context, address string, f File, sum, dir string,
 	}
 	name := filepath.Join(dir, f.Name)
 	if info, err := os.Lstat(name); err == nil && info.Mode().IsRegular() {
-		return nil // whole, says its name; whoever brought it was killed just after
+		return localError(partfile.Remove(name), name) // whole, says its name; whoever brought it was killed just after
 	}
-	const private = 0o700
-	if err := os.MkdirAll(dir, private); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return localError(err, dir)
 	}
-	p, err := openPartial(name, f, w.RangeSize)
-	if err != nil {
-		return err
+	one := &fetching{Web: w, address: address, file: f, progress: progress}
+	err := one.fetch(ctx, name, sum)
+	if HasChanged(err) || one.wrong || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return errors.Join(err, partfile.Remove(name)) // of no use, or in the way of others
 	}
-	defer p.close()
-	one := &fetching{Web: w, address: address, file: f, to: p, progress: progress}
-	if f.Ranges && f.Size > 0 {
-		err = one.ranges(ctx)
-	} else {
-		err = one.whole(ctx)
-	}
-	if HasChanged(err) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		return errors.Join(err, p.remove()) // of no use, or in the way of others
-	}
-	if err != nil {
-		return err
-	}
-	if err := p.check(ctx, sum, where(address)); err != nil {
-		return errors.Join(err, p.remove())
-	}
-	return p.finish(name)
+	return err
 }
 
 // fetching is one Fetch at work.
@@ -67,49 +53,78 @@ type fetching struct {
 	Web
 	address  string
 	file     File
-	to       *partial
+	to       *partfile.File
 	progress Progress
 	got      atomic.Int64 // bytes that are there
+	wrong    bool         // it is not what was promised
 }
+
+// units of a range are written down one by one, so that a kill costs, of all
+// connections together, no more than a range.
+func (f *fetching) units() int64 {
+	const least = 4 << 10
+	return max(least, f.RangeSize/int64(2*f.Connections)/least*least)
+}
+
+func (f *fetching) fetch(ctx context.Context, name, sum string) (err error) {
+	id, err := json.Marshal(f.file)
+	if err != nil {
+		return err
+	}
+	f.to, err = partfile.Open(name, partfile.Content{ID: string(id), Size: max(0, f.file.Size), Unit: f.units()})
+	if err != nil {
+		return localError(err, name)
+	}
+	defer func() { err = errors.Join(err, localError(f.to.Close(), name)) }()
+	if f.to.Moved() {
+		return localError(partfile.Remove(name), name)
+	}
+	if f.file.Ranges && f.file.Size > 0 {
+		err = f.ranges(ctx)
+	} else {
+		err = f.whole(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	if err := f.check(ctx, sum); err != nil {
+		return err
+	}
+	return localError(f.to.Finish(private, time.Time{}), name)
+}
+
+// private is the mode of a file that came.
+const private = 0o600
 
 // ranges brings what is missing in parts, several at once.
 func (f *fetching) ranges(ctx context.Context) error {
 	group, inner := errgroup.WithContext(ctx)
 	group.SetLimit(f.Connections)
-	f.got.Store(f.to.have())
+	f.got.Store(f.to.Have())
 	f.progress(f.got.Load(), f.file.Size)
-	for i := range f.to.count() {
-		if f.to.has(i) {
-			continue
-		}
+	for _, s := range f.to.Missing(f.RangeSize) {
 		if inner.Err() != nil {
 			break
 		}
-		group.Go(func() error { return f.part(inner, i) })
+		group.Go(func() error { return f.part(inner, s) })
 	}
 	return group.Wait()
 }
 
 // part brings one range whole. What came of it before the line was cut stays.
-func (f *fetching) part(ctx context.Context, i int) error {
-	off, n := f.to.span(i)
-	var got int64
-	crc := crc32.New(castagnoli)
-	err := f.tryMoving(ctx, where(f.address), &got, func(ctx context.Context) error {
-		r, err := f.get(ctx, f.address, off+got, n-got, f.file.ETag)
+func (f *fetching) part(ctx context.Context, s partfile.Span) error {
+	p := &part{Span: s, unit: f.units(), to: f.to}
+	return f.tryMoving(ctx, where(f.address), &p.got, func(ctx context.Context) error {
+		r, err := f.get(ctx, f.address, s.Off+p.got, s.N-p.got, f.file.ETag)
 		if err != nil {
 			return err
 		}
 		defer drain(r)
-		if err := f.checkPart(r, off+got); err != nil {
+		if err := f.checkPart(r, s.Off+p.got); err != nil {
 			return err
 		}
-		return f.copy(ctx, r.Body, off, n, &got, crc)
+		return f.copy(ctx, r.Body, p)
 	})
-	if err != nil {
-		return err
-	}
-	return f.to.record(i, crc.Sum32())
 }
 
 // checkPart says that an answer is not the part of the file that was looked at.
@@ -132,23 +147,46 @@ func (f *fetching) checkPart(r *http.Response, off int64) error {
 	return nil
 }
 
-const copyBuffer = 256 << 10
+// part is a range on its way.
+type part struct {
+	partfile.Span
+	to   *partfile.File
+	unit int64
+	got  int64
+	sum  uint32 // of the unit that is on its way
+}
+
+// next is how far that unit reaches, in the range.
+func (p *part) next() int64 { return min(p.N, (p.got/p.unit+1)*p.unit) }
+
+// take puts bytes in their place, and writes down the unit when it is there.
+func (p *part) take(b []byte) error {
+	if _, err := p.to.Data().WriteAt(b, p.Off+p.got); err != nil {
+		return err
+	}
+	p.got += int64(len(b))
+	p.sum = partfile.Sum(p.sum, b)
+	if p.got < p.N && p.got%p.unit != 0 {
+		return nil
+	}
+	sum := p.sum
+	p.sum = 0
+	return p.to.Record(int((p.Off+p.got-1)/p.unit), sum)
+}
 
 // copy writes what comes to its place, up to the range's end.
-func (f *fetching) copy(ctx context.Context, from io.Reader, off, n int64, got *int64, sum hash.Hash32) error {
+func (f *fetching) copy(ctx context.Context, from io.Reader, p *part) error {
 	from = movingReader(ctx, from)
 	buf := make([]byte, copyBuffer)
-	for *got < n {
-		m, err := from.Read(buf[:min(int64(len(buf)), n-*got)])
-		if m > 0 {
-			if err := f.to.write(buf[:m], off+*got); err != nil {
-				return err
+	for p.got < p.N {
+		n, err := from.Read(buf[:min(int64(len(buf)), p.next()-p.got)])
+		if n > 0 {
+			if err := p.take(buf[:n]); err != nil {
+				return localError(err, f.to.Data().Name())
 			}
-			_, _ = sum.Write(buf[:m]) // never fails
-			*got += int64(m)
-			f.progress(f.got.Add(int64(m)), f.file.Size)
+			f.progress(f.got.Add(int64(n)), f.file.Size)
 		}
-		if err != nil && *got < n {
+		if err != nil && p.got < p.N {
 			if errors.Is(err, io.EOF) { // shorter than it said
 				err = io.ErrUnexpectedEOF
 			}
@@ -158,11 +196,13 @@ func (f *fetching) copy(ctx context.Context, from io.Reader, off, n int64, got *
 	return nil
 }
 
+const copyBuffer = 256 << 10
+
 // whole brings a file that cannot be had in parts, from its beginning each time.
 func (f *fetching) whole(ctx context.Context) error {
 	return f.try(ctx, where(f.address), func(ctx context.Context) error {
 		f.got.Store(0)
-		if err := f.to.restart(); err != nil {
+		if err := f.restart(); err != nil {
 			return err
 		}
 		if f.file.Size == 0 {
@@ -190,8 +230,8 @@ func (f *fetching) all(ctx context.Context, r *http.Response) error {
 	for {
 		n, err := from.Read(buf)
 		if n > 0 {
-			if err := f.to.write(buf[:n], at); err != nil {
-				return err
+			if _, err := f.to.Data().WriteAt(buf[:n], at); err != nil {
+				return localError(err, f.to.Data().Name())
 			}
 			at += int64(n)
 			f.progress(f.got.Add(int64(n)), f.file.Size)
@@ -208,23 +248,27 @@ func (f *fetching) all(ctx context.Context, r *http.Response) error {
 	}
 }
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+// restart forgets what is there.
+func (f *fetching) restart() error {
+	return localError(f.to.Data().Truncate(0), f.to.Data().Name())
+}
 
 // check reads what came, when its digest is known.
-func (p *partial) check(ctx context.Context, sum, where string) error {
+func (f *fetching) check(ctx context.Context, sum string) error {
 	if sum == "" {
 		return nil
 	}
-	h := sha256.New()
-	if _, err := p.data.Seek(0, io.SeekStart); err != nil {
-		return localError(err, p.data.Name())
+	h, data := sha256.New(), f.to.Data()
+	if _, err := data.Seek(0, io.SeekStart); err != nil {
+		return localError(err, data.Name())
 	}
-	if _, err := io.Copy(h, untilDone{ctx, p.data}); err != nil {
-		return localError(err, p.data.Name())
+	if _, err := io.Copy(h, untilDone{ctx, data}); err != nil {
+		return localError(err, data.Name())
 	}
 	if got := hex.EncodeToString(h.Sum(nil)); !strings.EqualFold(got, sum) {
+		f.wrong = true
 		return &Error{
-			What: "its SHA-256 is " + got + ", not " + strings.ToLower(sum), Where: where,
+			What: "its SHA-256 is " + got + ", not " + strings.ToLower(sum), Where: where(f.address),
 			Hint: "either the file is another now, or the spec's sha256 is wrong",
 		}
 	}

@@ -70,6 +70,7 @@ type FaultProxy struct {
 	mu        sync.Mutex
 	plan      Plan
 	n         int
+	underWay  int
 	exchanges []Exchange
 	closed    bool
 }
@@ -88,7 +89,7 @@ func Faults(t testing.TB, s BlobService, plan Plan) *FaultProxy {
 		Handler: p, ErrorLog: log.New(io.Discard, "", 0), ReadHeaderTimeout: time.Minute,
 		BaseContext: func(net.Listener) context.Context { return ctx },
 	}
-	p.serving.Go(func() { _ = server.Serve(tls.NewListener(listener, s.Trust.server())) })
+	p.serving.Go(func() { _ = server.Serve(tls.NewListener(littleKept{listener}, s.Trust.server())) })
 	t.Cleanup(func() {
 		p.mu.Lock()
 		p.closed = true
@@ -99,6 +100,18 @@ func Faults(t testing.TB, s BlobService, plan Plan) *FaultProxy {
 		p.transport.CloseIdleConnections()
 	})
 	return p
+}
+
+// littleKept makes connections of which the kernel here keeps little: what is counted as sent has left us.
+type littleKept struct{ net.Listener }
+
+func (l littleKept) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if tcp, ok := c.(*net.TCPConn); ok {
+		const little = 64 << 10
+		_ = tcp.SetWriteBuffer(little) // counts a little too much without
+	}
+	return c, err
 }
 
 // Set changes the plan and counts from 1 again.
@@ -117,6 +130,13 @@ func (p *FaultProxy) Take() []Exchange {
 	return taken
 }
 
+// Idle says that nothing is on its way: Take gives all there is.
+func (p *FaultProxy) Idle() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.underWay == 0
+}
+
 // next is the fault of a request, which is waited for at the end; none when the end has come.
 func (p *FaultProxy) next(r *http.Request) (Fault, bool) {
 	p.mu.Lock()
@@ -126,6 +146,7 @@ func (p *FaultProxy) next(r *http.Request) (Fault, bool) {
 	}
 	p.serving.Add(1)
 	p.n++
+	p.underWay++
 	if p.plan == nil {
 		return Fault{}, true
 	}
@@ -148,6 +169,7 @@ func (p *FaultProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.Received = received.n
 		p.mu.Lock()
 		p.exchanges = append(p.exchanges, e)
+		p.underWay--
 		p.mu.Unlock()
 	}()
 	switch fault.Kind {
