@@ -144,8 +144,9 @@ func (b *blobBench) url(name string) string {
 	return b.service.Endpoint() + "/" + blobContainer + "/" + name + "?" + b.sas
 }
 
-// carried is one transfer.
-type carried struct{ rate, peak float64 }
+// carried is one transfer: bytes a second, peak memory, and the CPU seconds of
+// whoever carried it out and of the service meanwhile.
+type carried struct{ rate, peak, cpu, service float64 }
 
 // compare sends a set of files and fetches it, in turn with us and with curl.
 func (b *blobBench) compare(ctx context.Context, name string, files []blobFile, parts int) (rows []row, err error) {
@@ -201,15 +202,25 @@ func (b *blobBench) compare(ctx context.Context, name string, files []blobFile, 
 	if err != nil {
 		return nil, err
 	}
-	rate := func(c carried) float64 { return c.rate }
-	peak := func(c carried) float64 { return c.peak }
 	const enough, most = 0.8, 100 << 20
-	return []row{
-		newRow("upload of "+name+" (bare: curl, as many connections)", bytesPerSecond, ratio, pick(up, rate), pick(curlUp, rate), atLeast(enough)),
-		newRow("download of "+name+" (bare: curl, as many connections)", bytesPerSecond, ratio, pick(down, rate), pick(curlDown, rate), atLeast(enough)),
-		newRow("peak memory, upload of "+name, byteCount, alone, pick(up, peak), nil, atMost(most)),
-		newRow("peak memory, download of "+name, byteCount, alone, pick(down, peak), nil, atMost(most)),
-	}, nil
+	for _, way := range []struct {
+		name       string
+		ours, curl []carried
+	}{{"upload", up, curlUp}, {"download", down, curlDown}} {
+		of := way.name + " of " + name
+		take := func(value func(carried) float64) (ours, bare []float64) {
+			return pick(way.ours, value), pick(way.curl, value)
+		}
+		ours, bare := take(func(c carried) float64 { return c.rate })
+		rows = append(rows, newRow(of+" (bare: curl, as many connections)", bytesPerSecond, ratio, ours, bare, atLeast(enough)))
+		ours, bare = take(func(c carried) float64 { return c.cpu })
+		rows = append(rows, newRow("CPU time, "+of, seconds, alone, ours, bare, nil))
+		ours, bare = take(func(c carried) float64 { return c.service })
+		rows = append(rows, newRow("Azurite's CPU time, "+of, seconds, alone, ours, bare, nil))
+		ours, _ = take(func(c carried) float64 { return c.peak })
+		rows = append(rows, newRow("peak memory, "+of, byteCount, alone, ours, nil, atMost(most)))
+	}
+	return rows, nil
 }
 
 func (b *blobBench) prefix() string {
@@ -227,12 +238,26 @@ func (b *blobBench) fetched(fetch func(dir string) (carried, error)) (_ carried,
 	return fetch(dir)
 }
 
+// timed carries something out, and counts what it took.
+func (b *blobBench) timed(bytes int64, carry func() (peak, cpu float64, err error)) (c carried, err error) {
+	before, err := cpuOf(b.cmd.Process.Pid)
+	if err != nil {
+		return c, err
+	}
+	began := time.Now()
+	if c.peak, c.cpu, err = carry(); err != nil {
+		return c, err
+	}
+	c.rate = float64(bytes) / time.Since(began).Seconds()
+	after, err := cpuOf(b.cmd.Process.Pid)
+	c.service = after - before
+	return c, err
+}
+
 // ours is a transfer by a process of its own.
 func (b *blobBench) ours(ctx context.Context, job blobTransfer, bytes int64) (carried, error) {
 	job.Connection, job.CA = b.service.ConnectionString(b.service.Addr), b.service.Trust.File
-	began := time.Now()
-	peak, err := job.start(ctx)
-	return carried{rate: float64(bytes) / time.Since(began).Seconds(), peak: peak}, err
+	return b.timed(bytes, func() (float64, float64, error) { return job.start(ctx) })
 }
 
 // curl carries out a config file.
@@ -242,12 +267,13 @@ func (b *blobBench) curl(ctx context.Context, config string, bytes int64) (carri
 		return carried{}, err
 	}
 	cmd := exec.CommandContext(ctx, "curl", "--parallel", "--parallel-max", fmt.Sprint(blobConnections), "--config", path)
-	began := time.Now()
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return carried{}, fmt.Errorf("curl: %w\n%s", err, out)
-	}
-	return carried{rate: float64(bytes) / time.Since(began).Seconds()}, nil
+	return b.timed(bytes, func() (float64, float64, error) {
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			return 0, 0, fmt.Errorf("curl: %w\n%s", err, out)
+		}
+		return peakOf(cmd), cpuTime(cmd), nil
+	})
 }
 
 func (b *blobBench) uploads(src, prefix string, files []blobFile) string {

@@ -25,24 +25,26 @@ type blobTransfer struct {
 	Dir        string
 }
 
-// start runs it in a copy of this program and gives its peak memory in bytes.
-func (job blobTransfer) start(ctx context.Context) (peak float64, err error) {
+// start runs it in a copy of this program and gives its peak memory in bytes and
+// its CPU time in seconds.
+func (job blobTransfer) start(ctx context.Context) (peak, cpu float64, err error) {
 	raw, err := json.Marshal(job)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	self, err := os.Executable()
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	cmd := exec.CommandContext(ctx, self, "blobtransfer")
 	cmd.Stdin = strings.NewReader(string(raw))
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return 0, fmt.Errorf("transfer: %w", err)
+		return 0, 0, fmt.Errorf("transfer: %w", err)
 	}
-	return strconv.ParseFloat(strings.TrimSpace(string(out)), 64)
+	peak, err = strconv.ParseFloat(strings.TrimSpace(string(out)), 64)
+	return peak, cpuTime(cmd), err
 }
 
 // blobTransferMain is the copy's main.

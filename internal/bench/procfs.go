@@ -33,6 +33,29 @@ func memoryOf(pid int, field string) (float64, error) {
 	return kib * 1024, err
 }
 
+// cpuOf is what a process has used of the processors, in seconds.
+func cpuOf(pid int) (float64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	// After the name, which may hold anything, in parentheses.
+	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+	const user, system, ticks = 11, 12, 100
+	if len(fields) <= system {
+		return 0, fmt.Errorf("/proc/%d/stat is %q", pid, text)
+	}
+	var total float64
+	for _, field := range []string{fields[user], fields[system]} {
+		n, err := strconv.ParseFloat(field, 64)
+		if err != nil {
+			return 0, err
+		}
+		total += n / ticks
+	}
+	return total, nil
+}
+
 // resetPeak makes VmHWM of a process begin again at what it uses now.
 func resetPeak(pid int) error {
 	return os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0)

@@ -77,3 +77,8 @@ func peakOf(cmd *exec.Cmd) float64 {
 	}
 	return float64(usage.Maxrss) * 1024 // in KiB on Linux
 }
+
+// cpuTime is what an ended command used of the processors, in seconds.
+func cpuTime(cmd *exec.Cmd) float64 {
+	return (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()
+}
