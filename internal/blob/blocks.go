@@ -59,7 +59,8 @@ func (s *sending) blocks(ctx context.Context, modified time.Time) (Blob, error) 
 
 // blockSizes are how large the store's blocks are, and how many may be on their
 // way at once. Together these are no more than the options' block: what is on
-// its way when we are killed is sent again, and no more of a file. Blocks grow
+// its way when we are killed is sent again, and no more of a file. Smaller ones
+// than these 4 MiB keep the store busy with other things than bytes. Blocks grow
 // with the file where they must.
 func (s *sending) blockSizes() (each int64, most int) {
 	o := s.container.options

@@ -22,7 +22,7 @@ import (
 // the Internet.
 type Options struct {
 	Connections int            // requests at once, of everything on this container; 0: 8
-	BlockSize   int64          // how much of one file a kill may make travel again, in bytes; all its connections together; 0: 8 MiB
+	BlockSize   int64          // of one file what is on its way at once, all its connections together, in bytes: a kill makes no more of it travel again; 0: 32 MiB
 	Patience    time.Duration  // how long one request may go wrong before its error is returned; 0: 2 minutes, negative: for ever
 	Stall       time.Duration  // how long no byte may move before a request is given up and made again; 0: 1 minute
 	RootCAs     *x509.CertPool // whom to trust; nil: whom the system trusts (SSL_CERT_FILE counts)
@@ -31,7 +31,8 @@ type Options struct {
 
 const (
 	defaultConnections = 8
-	defaultBlock       = 8 << 20
+	defaultBlock       = 32 << 20
+	largestOne         = 8 << 20 // of a blob that goes or comes in one request, and of one answer
 	defaultPatience    = 2 * time.Minute
 	defaultStall       = time.Minute
 	// verifiedRange is the largest range whose checksum the service tells.
@@ -57,6 +58,9 @@ func (o Options) filled() Options {
 	}
 	return o
 }
+
+// one is how large a blob may be that goes or comes in one request.
+func (o Options) one() int64 { return min(o.BlockSize, largestOne) }
 
 // Report is who hears of what goes on. Its functions are called from several
 // goroutines, never two at once for the same transfer, and must not block.

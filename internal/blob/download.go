@@ -81,7 +81,7 @@ func (c *Container) download(ctx context.Context, d Download, m *meter) error {
 		return fileError(err, d.To)
 	}
 	err = c.fill(ctx, d, len(d.Blob.MD5) == 0, m)
-	if ProblemOf(err) == Corrupt && d.Blob.Size > c.options.BlockSize {
+	if ProblemOf(err) == Corrupt && d.Blob.Size > c.options.one() {
 		// Once more from nothing, in ranges that the service tells the checksum of, so
 		// that whichever came wrong comes again.
 		m.skip(-d.Blob.Size)
@@ -163,18 +163,18 @@ func (c *Container) fill(ctx context.Context, d Download, verify bool, m *meter)
 // units are how much of a download is written down as one, and how much is asked
 // for at once. All that may be on its way at a time and not written down, in as
 // many connections as there are, is one block: no more of a file comes again
-// after a kill. The half of it is for what the kernel holds.
+// after a kill. The most of it is for what the kernel holds.
 func (c *Container) units(size int64, verify bool) (unit, most int64) {
-	block := c.options.BlockSize
-	if size <= block && (!verify || size <= verifiedRange) {
+	block, one := c.options.BlockSize, c.options.one()
+	if size <= one && (!verify || size <= verifiedRange) {
 		return max(size, 1), max(size, 1)
 	}
 	const least = 4 << 10
-	unit = max(least, block/int64(2*c.options.Connections)/least*least)
+	unit = max(least, block/int64(4*c.options.Connections)/least*least)
 	if verify { // nothing of an answer counts before all of it is there
-		return unit, min(2*unit, verifiedRange)
+		return unit, min(4*unit, verifiedRange)
 	}
-	return unit, block
+	return unit, one
 }
 
 // ranging is how ranges come.
@@ -213,8 +213,8 @@ func (c *Container) ranges(ctx context.Context, d Download, f *arrival, how rang
 			}
 			// The disk begins with it now: at the end nobody waits for all of it at once.
 			writeBack(f.Data(), s)
-			if follow == nil {
-				whole = sum // of the one range
+			if f.Units() == 1 {
+				whole = sum
 			}
 			return nil
 		})

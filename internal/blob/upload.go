@@ -216,7 +216,7 @@ func (s *sending) round(ctx context.Context) (Blob, error) {
 		}
 	}
 	var b Blob
-	if s.size <= s.container.options.BlockSize {
+	if s.size <= s.container.options.one() {
 		b, err = s.whole(ctx)
 	} else {
 		b, err = s.blocks(ctx, before.ModTime())
