@@ -14,10 +14,12 @@ import (
 type directories interface {
 	OpenAttempt(ctx context.Context, o attemptdir.Opening) (attemptdir.Opened, error)
 	WriteRecord(ctx context.Context, name string, data []byte, durable bool) error
+	LookAtAttempt(ctx context.Context, l attemptdir.Looking) (attemptdir.Looked, error)
+	CloseAttempt(ctx context.Context, c attemptdir.Closing) (attemptdir.Closed, error)
 }
 
 // directoriesHere are those of this computer.
-type directoriesHere struct{}
+type directoriesHere struct{ shelf *workcopy.Shelf }
 
 func (directoriesHere) OpenAttempt(ctx context.Context, o attemptdir.Opening) (attemptdir.Opened, error) {
 	return attemptdir.Open(ctx, o)
@@ -27,14 +29,22 @@ func (directoriesHere) WriteRecord(ctx context.Context, name string, data []byte
 	return attemptdir.WriteRecord(ctx, name, data, durable)
 }
 
-// copies makes working directories on the host, and takes them back.
+func (directoriesHere) LookAtAttempt(_ context.Context, l attemptdir.Looking) (attemptdir.Looked, error) {
+	return attemptdir.Look(l)
+}
+
+func (d directoriesHere) CloseAttempt(ctx context.Context, c attemptdir.Closing) (attemptdir.Closed, error) {
+	return attemptdir.Close(ctx, c, func(ctx context.Context, p attemptdir.Parking) error {
+		_, err := d.shelf.Park(ctx, workcopy.Place{Dir: p.Work, List: p.List, Unit: p.Unit})
+		return err
+	})
+}
+
+// copies makes working directories on the host.
 type copies interface {
 	// Fill makes a working directory that holds a snapshot of the store here.
 	// What was left of one went when the attempt's directory was opened.
 	Fill(ctx context.Context, id snapshot.ID, at workcopy.Place, f attemptdir.Finishing, progress func(snapshot.Progress)) (attemptdir.Finished, error)
-	// Park keeps a directory that nobody uses any more, or says that it does
-	// not.
-	Park(ctx context.Context, at workcopy.Place) (bool, error)
 }
 
 var (
@@ -67,6 +77,20 @@ func (m *Machine) openAttempt(ctx context.Context, at place, r *record, replace 
 		return found, nil, err
 	}
 	return found, recordOf(found.Before), nil
+}
+
+// look says what is there of an attempt: its record, or nil, and its supervisor's
+// status; with list, what is at the top of its working directory.
+func (m *Machine) look(ctx context.Context, at place, list bool) (*record, attemptdir.Looked, error) {
+	l := attemptdir.Looking{Sup: at.sup(), Record: at.record()}
+	if list {
+		l.List = at.work()
+	}
+	found, err := m.directories.LookAtAttempt(ctx, l)
+	if err != nil || found.Record == nil {
+		return nil, found, err
+	}
+	return recordOf(found.Record), found, nil
 }
 
 func (m *Machine) writeRecord(ctx context.Context, at place, r *record) error {

@@ -51,18 +51,14 @@ func (m *Machine) Collect(ctx context.Context, ref backends.Ref, sink artifact.S
 
 func (m *Machine) collect(ctx context.Context, ref backends.Ref, sink artifact.Sink) error {
 	at := m.layout.attempt(ref)
-	r, err := m.readRecord(ctx, at)
+	r, found, err := m.look(ctx, at, true)
 	if err != nil || r == nil {
 		return err // released already, or never here
 	}
-	status, err := m.status(ctx, at)
-	if err != nil {
-		return err
-	}
-	if status.Phase == supervise.Running && r.Form != inJob {
+	if found.Status.Phase == supervise.Running && r.Form != inJob {
 		return backends.ErrStillRuns
 	}
-	left, err := m.leftOutside(ctx, at, r.Snapshot)
+	left, err := m.leftOutside(ctx, found.Entries, r.Snapshot)
 	if err != nil {
 		return err
 	}

@@ -3,13 +3,13 @@ package machine
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"strconv"
 	"strings"
 
+	"github.com/runnerml/runner/internal/attemptdir"
 	"github.com/runnerml/runner/internal/snapshot"
 )
 
@@ -23,17 +23,10 @@ const outside = " outside outputs/ and logs/"
 // leftOutside says in lines what a script left beside outputs/ and logs/: what
 // is new at the top of its working directory, or of another size or kind than in
 // its source. It goes with the working directory.
-func (m *Machine) leftOutside(ctx context.Context, at place, source string) (string, error) {
+func (m *Machine) leftOutside(ctx context.Context, entries []attemptdir.Entry, source string) (string, error) {
 	id, err := snapshot.ParseID(source)
 	if err != nil {
 		return "", nil //nolint:nilerr // a record that was cut
-	}
-	entries, err := m.host.ReadDir(ctx, at.work())
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
-	}
-	if err != nil {
-		return "", err
 	}
 	manifest, err := m.config.Store.Manifest(ctx, id)
 	if err != nil {
@@ -42,14 +35,14 @@ func (m *Machine) leftOutside(ctx context.Context, at place, source string) (str
 	var b strings.Builder
 	count := 0
 	for _, e := range entries {
-		if ofNoInterest(e.Name()) || asInSource(manifest, e) {
+		name := string(e.Name)
+		if ofNoInterest(name) || asInSource(manifest, e) {
 			continue
 		}
 		if count++; count > maxLeft {
 			continue
 		}
-		name := e.Name()
-		if e.IsDir() {
+		if e.Mode.IsDir() {
 			name += "/"
 		}
 		fmt.Fprintf(&b, "%q is%s\n", name, outside)
@@ -65,19 +58,18 @@ func ofNoInterest(name string) bool {
 	return name == "outputs" || name == "logs" || name == "__pycache__"
 }
 
-func asInSource(m *snapshot.Manifest, e fs.DirEntry) bool {
-	before, found := m.Find(e.Name())
+func asInSource(m *snapshot.Manifest, e attemptdir.Entry) bool {
+	before, found := m.Find(string(e.Name))
 	if !found {
 		return false
 	}
 	switch before.Kind {
 	case snapshot.KindDir:
-		return e.IsDir()
+		return e.Mode.IsDir()
 	case snapshot.KindLink:
-		return e.Type()&fs.ModeSymlink != 0
+		return e.Mode&fs.ModeSymlink != 0
 	default:
-		info, err := e.Info()
-		return err != nil || e.Type().IsRegular() && info.Size() == before.Size // it just went
+		return e.Mode.IsRegular() && e.Size == before.Size
 	}
 }
 

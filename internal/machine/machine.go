@@ -121,8 +121,8 @@ func New(ctx context.Context, c Config) (*Machine, error) {
 		layout: layout(c.Host.Root()),
 	}
 	if _, m.local = c.Host.(host.Local); m.local {
-		m.copies = copiesHere{workcopy.Open(path.Join(string(m.layout), workcopy.Dir), c.Store, platform.BootID)}
-		m.directories = directoriesHere{}
+		shelf := workcopy.Open(path.Join(string(m.layout), workcopy.Dir), c.Store, platform.BootID)
+		m.copies, m.directories = copiesHere{shelf}, directoriesHere{shelf}
 		m.pruneBins(ctx)
 	} else {
 		m.remote = newRemote(c, direct, bin, m.layout)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"path"
 	"slices"
 
 	"golang.org/x/sync/errgroup"
@@ -136,23 +135,6 @@ func sourceFailure(script string, found *attemptdir.Finished) error {
 		f.Hint = fmt.Sprintf("did you mean %q?", found.Near)
 	}
 	return f
-}
-
-// names are the whole names of all that is in a directory; none when it is not
-// there.
-func (m *Machine) names(ctx context.Context, dir string) (map[string]bool, error) {
-	entries, err := m.host.ReadDir(ctx, dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	names := make(map[string]bool, len(entries))
-	for _, e := range entries {
-		names[path.Join(dir, e.Name())] = true
-	}
-	return names, nil
 }
 
 // ensure makes the environment and writes down how it is used.

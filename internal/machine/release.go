@@ -2,13 +2,11 @@ package machine
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"path"
-	"strings"
 
 	"github.com/runnerml/runner/backends"
+	"github.com/runnerml/runner/internal/attemptdir"
 	"github.com/runnerml/runner/internal/container"
 	"github.com/runnerml/runner/internal/host"
 	"github.com/runnerml/runner/internal/supervise"
@@ -28,7 +26,7 @@ func (m *Machine) Release(ctx context.Context, ref backends.Ref) error {
 func (m *Machine) release(ctx context.Context, ref backends.Ref) error {
 	at := m.layout.attempt(ref)
 	m.ready.take(ref)
-	r, err := m.readRecord(ctx, at)
+	r, found, err := m.look(ctx, at, false)
 	if err != nil {
 		return err
 	}
@@ -38,57 +36,49 @@ func (m *Machine) release(ctx context.Context, ref backends.Ref) error {
 	if r != nil && r.Form != "" {
 		f, image = r.Form, r.Image
 	}
-	status, err := m.status(ctx, at)
-	if err != nil {
-		return err
-	}
 	var engine *container.Engine
 	if f == inContainer {
-		if engine, err = m.removeContainer(ctx, ref, at, status); err != nil {
+		if engine, err = m.removeContainer(ctx, ref, at, found.Status); err != nil {
 			return err
 		}
 	}
 	// What runs elsewhere is its engine's to end.
 	// A supervisor that wrote down the end has killed all that was left before.
-	if f != inJob && (status.Phase != supervise.Ended || status.Message != "") {
+	if f != inJob && (found.Status.Phase != supervise.Ended || found.Status.Message != "") {
 		if err := m.keeper.Clean(ctx, at.sup()); err != nil {
 			return err
 		}
 	}
-	if err := m.removeHalfInputs(ctx, at); err != nil {
-		return err
+	return m.closeDir(ctx, ref, r != nil && r.Prepared, func(dir string) error {
+		if engine != nil && image != "" { // of other users
+			return engine.RemoveFiles(ctx, image, dir)
+		}
+		return m.host.RemoveAll(ctx, dir) // which says why it cannot be
+	})
+}
+
+// closeDir removes the attempt's directory but for what has come home there.
+// unstick removes what may not be removed just so.
+func (m *Machine) closeDir(ctx context.Context, ref backends.Ref, prepared bool, unstick func(dir string) error) error {
+	at := m.layout.attempt(ref)
+	c := attemptdir.Closing{
+		Dir: string(at), Begun: []string{path.Base(at.inputs()) + halfInput, host.Unfinished},
+		Names: append(at.workNames(),
+			at.inputs(), at.sup(), at.launcher(), at.ranks(), at.engine(), at.environment(), at.record()+".half", at.record()),
+		Parents: []string{m.layout.attempts(ref.Run)},
 	}
-	there, err := m.names(ctx, string(at))
-	if err != nil {
-		return err
+	if prepared {
+		c.Park = &attemptdir.Parking{Work: at.work(), List: at.copyList(), Unit: at.copyUnit()}
 	}
-	if there[at.copyList()] && there[at.work()] && r != nil && r.Prepared {
-		// What cannot be kept is removed like all else.
-		if _, err := m.copies.Park(ctx, at.working(at.work())); err != nil {
+	for {
+		done, err := m.directories.CloseAttempt(ctx, c)
+		if err != nil || done.Stuck == "" {
+			return err
+		}
+		if err := unstick(done.Stuck); err != nil {
 			return err
 		}
 	}
-	for _, name := range append(at.workNames(), at.inputs(), at.sup(), at.launcher(), at.ranks(), at.engine(), at.environment(), at.record()+".half", at.record()) {
-		if !there[name] && name != at.copyUnit() && name != at.copyList()+".new" { // which parking makes
-			continue
-		}
-		err := m.host.RemoveAll(ctx, name)
-		if err != nil && engine != nil && image != "" {
-			err = engine.RemoveFiles(ctx, image, name) // of other users
-		}
-		if err != nil {
-			return err
-		}
-	}
-	for name := range there {
-		if !strings.HasPrefix(path.Base(name), host.Unfinished) {
-			continue
-		}
-		if err := m.host.RemoveAll(ctx, name); err != nil {
-			return err
-		}
-	}
-	return m.removeEmpty(ctx, string(at), m.layout.attempts(ref.Run))
 }
 
 // removeContainer takes the attempt's container away. One that was prepared
@@ -113,21 +103,4 @@ func (m *Machine) removeContainer(ctx context.Context, ref backends.Ref, at plac
 		}
 	}
 	return engine, nil
-}
-
-// removeEmpty removes directories that hold nothing any more.
-func (m *Machine) removeEmpty(ctx context.Context, dirs ...string) error {
-	for _, dir := range dirs {
-		entries, err := m.host.ReadDir(ctx, dir)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil || len(entries) > 0 || path.Clean(dir) == string(m.layout) {
-			return err
-		}
-		if err := m.host.RemoveAll(ctx, dir); err != nil {
-			return err
-		}
-	}
-	return nil
 }

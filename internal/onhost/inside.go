@@ -22,7 +22,7 @@ type verb func(ctx context.Context, args []string, in *listener, out *speaker) e
 // insideVerb gives a verb that serve carries out itself. The others are for
 // much, and live long: they have a process of their own.
 func (t *taking) insideVerb(name string) verb {
-	return map[string]verb{"keep": t.mainKeep, "fill": t.mainFill, "park": t.mainPark}[name]
+	return map[string]verb{"keep": t.mainKeep, "fill": t.mainFill}[name]
 }
 
 // inside carries a command line of our program out, if it is one of those.

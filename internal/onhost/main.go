@@ -17,7 +17,6 @@ const (
 const usage = `usage: runner onhost serve ROOT
        runner onhost keep STORE SNAPSHOT DIR
        runner onhost fill --dir DIR --list FILE --unit DIR --shelf DIR --work DIR [--script FILE --head BYTES] [--make DIR]... STORE SNAPSHOT
-       runner onhost park --dir DIR --list FILE --unit DIR --shelf DIR STORE
        runner onhost fetch PATH...
        runner onhost send
        runner onhost watch RUNS

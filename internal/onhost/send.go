@@ -32,19 +32,6 @@ func (u *Unpacker) Fill(ctx context.Context, id snapshot.ID, p workcopy.Place, f
 	return found, err
 }
 
-// Park takes a working directory of the machine back that nobody uses any more,
-// or says that it does not.
-func (u *Unpacker) Park(ctx context.Context, p workcopy.Place) (bool, error) {
-	var answer parked
-	args := append([]string{"park"}, u.place(p)...)
-	err := u.Client.again(ctx, "keep the working directory", func() error {
-		return u.Client.talk(ctx, append(args, u.Dir), func(in *listener, _ *speaker) error {
-			return in.value(markDone, &answer)
-		})
-	})
-	return answer.Kept, err
-}
-
 func (u *Unpacker) place(p workcopy.Place) []string {
 	return []string{"--dir", p.Dir, "--list", p.List, "--unit", p.Unit, "--shelf", u.Shelf}
 }

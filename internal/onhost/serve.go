@@ -51,8 +51,10 @@ const (
 	opProbe    = "probe"
 	opAlive    = "alive"
 
-	opOpenAttempt = "open_attempt"
-	opWriteRecord = "write_record"
+	opOpenAttempt   = "open_attempt"
+	opWriteRecord   = "write_record"
+	opLookAtAttempt = "look_at_attempt"
+	opCloseAttempt  = "close_attempt"
 )
 
 const (
@@ -168,7 +170,7 @@ func (s *served) answer(ctx context.Context) error {
 		answer, err = inventory.Probe(ctx, s.here)
 	case opRun, opSpawn:
 		return s.run(ctx, r)
-	case opOpenAttempt, opWriteRecord:
+	case opOpenAttempt, opWriteRecord, opLookAtAttempt, opCloseAttempt:
 		answer, err = s.attempt(ctx, &r)
 	case opAlive:
 		return hearHere(s.in)

@@ -158,42 +158,6 @@ func (t *taking) mainFill(ctx context.Context, args []string, in *listener, out 
 	return out.value(markDone, found)
 }
 
-// parked says whether a working directory was kept.
-type parked struct {
-	Kept bool `json:"kept"`
-}
-
-// mainPark takes a working directory back that nobody uses any more.
-func (t *taking) mainPark(ctx context.Context, args []string, in *listener, out *speaker) error {
-	flags, p, dir := placeFlags("park")
-	if err := flags.Parse(args); err != nil || flags.NArg() != 1 {
-		return fmt.Errorf("%w: a store is needed", errUsage)
-	}
-	if err := absolute(flags.Arg(0), p.Dir, p.List, p.Unit, *dir); err != nil {
-		return err
-	}
-	ctx, cancel := untilCut(ctx, in)
-	defer cancel(nil)
-	store, err := t.open(flags.Arg(0))
-	if err != nil {
-		return err
-	}
-	boot, err := bootID(ctx, *dir)
-	if err != nil {
-		return err
-	}
-	lock, err := lockParent(ctx, p.Dir)
-	if err != nil {
-		return err
-	}
-	defer lock.Release()
-	kept, err := workcopy.Open(*dir, store, boot).Park(ctx, *p)
-	if err != nil {
-		return err
-	}
-	return out.value(markDone, parked{kept})
-}
-
 // lockParent has the directory that holds dst alone: the lock leaves no file.
 func lockParent(ctx context.Context, dst string) (*flock.Held, error) {
 	const private = 0o700

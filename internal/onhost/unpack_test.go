@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/runnerml/runner/internal/attemptdir"
+	"github.com/runnerml/runner/internal/host"
 	"github.com/runnerml/runner/internal/onhost"
 	"github.com/runnerml/runner/internal/snapshot"
 	"github.com/runnerml/runner/internal/workcopy"
@@ -72,10 +73,26 @@ func (u *unpacking) fill(attempt string) (workcopy.Place, attemptdir.Finishing) 
 	return p, f
 }
 
+// park ends an attempt, whose working directory is kept for others.
 func (u *unpacking) park(p workcopy.Place) {
 	u.t.Helper()
-	if kept, err := u.Park(u.t.Context(), p); err != nil || !kept {
-		u.t.Fatalf("parked %v, %v", kept, err)
+	self, err := os.Executable()
+	if err != nil {
+		u.t.Fatal(err)
+	}
+	here := host.NewHere(u.root)
+	defer func() { _ = here.Close() }() // nothing was spawned
+	there := onhost.NewHost(away{here}, self)
+	defer func() { _ = there.Close() }()
+	done, err := there.CloseAttempt(u.t.Context(), attemptdir.Closing{
+		Dir: filepath.Dir(p.Dir), Park: &attemptdir.Parking{Work: p.Dir, List: p.List, Unit: p.Unit}, Names: []string{p.Dir, p.List},
+	})
+	if err != nil || done.Stuck != "" {
+		u.t.Fatalf("closed %+v, %v", done, err)
+	}
+	kept, err := os.ReadDir(u.Shelf)
+	if _, there := os.Stat(filepath.Dir(p.Dir)); err != nil || len(kept) != 1 || there == nil {
+		u.t.Fatalf("kept %v, %v", kept, err)
 	}
 }
 
