@@ -19,6 +19,10 @@ type SlurmOptions struct {
 	Conf string
 	// Cgroups holds jobs to their memory by control groups.
 	Cgroups bool
+	// Cloud are nodes that the cluster starts when they are needed, and stops when they are not: see Cloud.
+	Cloud int
+	// ResumeTimeout is how many seconds such a node may take to come; zero: 90.
+	ResumeTimeout int
 }
 
 // SlurmCluster is a real Slurm on this machine: munged, slurmctld and four slurmd, each of which says that it is
@@ -31,8 +35,8 @@ type SlurmCluster struct {
 	Bin string
 	// Dir holds everything of the cluster; anybody may look, only root may write.
 	Dir string
-	// Nodes are the names of its nodes.
-	Nodes []string
+	// Nodes are the names of the nodes that are always there, Cloud of those that come and go: "cloud1" ...
+	Nodes, Cloud []string
 	// Conf is its slurm.conf.
 	Conf string
 
@@ -94,10 +98,13 @@ func newSlurm(t testing.TB, o SlurmOptions) (*SlurmCluster, error) {
 	for n := range clusterNodes {
 		c.Nodes = append(c.Nodes, fmt.Sprintf("n%d", n+1))
 	}
+	for n := range o.Cloud {
+		c.Cloud = append(c.Cloud, fmt.Sprintf("cloud%d", n+1))
+	}
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return nil, err
 	}
-	for _, sub := range []string{"bin", "state", "spool", "log", "run"} {
+	for _, sub := range []string{"bin", "state", "spool", "log", "run", "power"} {
 		if err := os.Mkdir(filepath.Join(dir, sub), 0o755); err != nil {
 			return nil, err
 		}
@@ -118,6 +125,7 @@ func (c *SlurmCluster) start(ctx context.Context) error {
 			return err
 		}
 	}
+	c.t.Cleanup(c.stopCloud)
 	c.t.Cleanup(c.clear) // runs before the daemons are ended
 	for {
 		said, err := output(exec.CommandContext(ctx, c.command("sinfo"), "--noheader", "--Node", "--format=%N %T"))

@@ -67,7 +67,7 @@ PartitionName=cheap Nodes=ALL MaxTime=INFINITE DefaultTime=INFINITE State=UP Pri
 
 // write makes the files of a cluster.
 func (c *SlurmCluster) write(o SlurmOptions) error {
-	ports, err := freePorts(clusterNodes + 1)
+	ports, err := freePorts(1 + len(c.Nodes) + len(c.Cloud))
 	if err != nil {
 		return err
 	}
@@ -77,9 +77,19 @@ func (c *SlurmCluster) write(o SlurmOptions) error {
 	}
 	name, _, _ = strings.Cut(name, ".")
 	var nodes []string
-	for i, node := range c.Nodes {
-		nodes = append(nodes, fmt.Sprintf("NodeName=%s NodeHostname=%s NodeAddr=127.0.0.1 Port=%d CPUs=4 RealMemory=2000 Gres=gpu:2 State=UNKNOWN",
-			node, name, ports[i+1]))
+	for i, node := range slices.Concat(c.Nodes, c.Cloud) {
+		state := "UNKNOWN"
+		if i >= len(c.Nodes) {
+			state = "CLOUD"
+		}
+		nodes = append(nodes, fmt.Sprintf("NodeName=%s NodeHostname=%s NodeAddr=127.0.0.1 Port=%d CPUs=4 RealMemory=2000 Gres=gpu:2 State=%s",
+			node, name, ports[i+1], state))
+	}
+	if len(c.Cloud) > 0 {
+		nodes = append(nodes, c.cloudConf(o))
+		if err := c.writePower(); err != nil {
+			return err
+		}
 	}
 	taskPlugin := "task/none"
 	if o.Cgroups {
@@ -145,7 +155,7 @@ func (c *SlurmCluster) clear() {
 		_ = exec.CommandContext(ctx, c.command("scancel"), "--signal=KILL", "--full", "--user=root").Run()
 		_ = exec.CommandContext(ctx, c.command("scancel"), "--state=PENDING", "--user=root").Run()
 	}
-	for _, node := range c.Nodes {
+	for _, node := range slices.Concat(c.Nodes, c.Cloud) {
 		c.killJobs(node)
 	}
 }
