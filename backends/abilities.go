@@ -116,3 +116,11 @@ type Plan struct {
 	// Cached: the environment is made already.
 	Cached bool
 }
+
+// Resumer is a backend whose attempts go on without those who follow them on the
+// target, when these are killed: attempts that Observe calls adrift.
+type Resumer interface {
+	// Resume has the attempt followed again, from where that ended: nothing of it
+	// is begun anew. One that is followed stays as it is.
+	Resume(ctx context.Context, a Attempt) error
+}

@@ -107,6 +107,8 @@ type Observation struct {
 	// Handle, for a ref that came without one.
 	Handle Handle
 	Node   string
+	// Adrift: it runs, and whoever followed it on the target is gone; see Resumer.
+	Adrift bool
 	// Outcome when Phase is Ended, already mapped. OutcomeCanceled means that
 	// Stop ended it; whoever asked for the stop knows what for.
 	Outcome run.Outcome

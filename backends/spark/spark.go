@@ -3,12 +3,10 @@ package spark
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"path"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/runnerml/runner/backends"
@@ -75,6 +73,7 @@ type Backend struct {
 var (
 	_ backends.Backend = (*Backend)(nil)
 	_ backends.Checker = (*Backend)(nil)
+	_ backends.Resumer = (*Backend)(nil)
 )
 
 // New opens the backend.
@@ -169,7 +168,7 @@ func (b *Backend) launch(a backends.Attempt, at machine.Surroundings) (machine.L
 		return machine.Launch{}, err
 	}
 	return machine.Launch{
-		Argv: sparksubmit.Command(at.Bin, path.Join(at.Dir, sparksubmit.PlanFile)), PassesOn: true,
+		Argv: sparksubmit.Command(at.Bin, path.Join(at.Dir, sparksubmit.PlanFile)), PassesOn: true, Elsewhere: p.InCluster(),
 		Files: map[string][]byte{sparksubmit.PlanFile: data},
 	}, nil
 }
@@ -179,81 +178,4 @@ func nameOf(a backends.Attempt) string {
 		return a.Config.DisplayName
 	}
 	return a.Run
-}
-
-// Observe adds what is known of the applications to what the machine says.
-func (b *Backend) Observe(ctx context.Context, refs []backends.Ref) ([]backends.Observation, error) {
-	seen, err := b.carrier.Observe(ctx, refs)
-	if err != nil {
-		return seen, err
-	}
-	for i, ref := range refs {
-		if seen[i].Phase != backends.Running && seen[i].Phase != backends.Ended {
-			continue
-		}
-		r, err := b.report(ctx, ref)
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		if err == nil && r != nil { // it only explains
-			seen[i] = explained(seen[i], *r)
-		}
-	}
-	return seen, nil
-}
-
-func (b *Backend) report(ctx context.Context, ref backends.Ref) (*sparksubmit.Report, error) {
-	data, err := b.machine.LauncherFile(ctx, ref, sparksubmit.ReportFile)
-	if err != nil || data == nil {
-		return nil, err
-	}
-	r := &sparksubmit.Report{}
-	return r, json.Unmarshal(data, r)
-}
-
-// explained is an observation with what the application's report says.
-func explained(o backends.Observation, r sparksubmit.Report) backends.Observation {
-	if o.Phase == backends.Running {
-		o.Reason = strings.Join(nonEmpty(r.Application, r.Reason, r.URL), ", ")
-		return o
-	}
-	// Only what looks like the script's own failure can be the cluster's.
-	if o.Outcome == run.OutcomeScriptFailed && r.Outcome != "" {
-		o.Outcome = r.Outcome
-	}
-	if o.Outcome != run.OutcomeCompleted && r.Reason != "" {
-		o.Reason = strings.Join(nonEmpty(o.Reason, r.Reason), ": ")
-	}
-	return o
-}
-
-func nonEmpty(words ...string) []string {
-	return slices.DeleteFunc(words, func(w string) bool { return w == "" })
-}
-
-// Release ends what is left of the application and removes what it left on the
-// cluster's file system, then all that is on the machine.
-func (b *Backend) Release(ctx context.Context, ref backends.Ref) error {
-	plan, err := b.machine.LauncherFile(ctx, ref, sparksubmit.PlanFile)
-	if err != nil {
-		return fmt.Errorf("release %s.%d: %w", ref.Run, ref.Number, err)
-	}
-	if plan != nil {
-		var p sparksubmit.Plan
-		if err := json.Unmarshal(plan, &p); err != nil {
-			return fmt.Errorf("release %s.%d: %w", ref.Run, ref.Number, err)
-		}
-		if p.OnYARN() {
-			err := b.machine.RunLauncher(ctx, ref, func(bin, dir string) []string {
-				return sparksubmit.EndCommand(bin, path.Join(dir, sparksubmit.PlanFile))
-			})
-			if exit, ok := errors.AsType[*host.ExitError](err); ok {
-				err = fmt.Errorf("the cluster cannot be asked: %w", exit)
-			}
-			if err != nil {
-				return fmt.Errorf("release %s.%d: %w", ref.Run, ref.Number, err)
-			}
-		}
-	}
-	return b.carrier.Release(ctx, ref)
 }

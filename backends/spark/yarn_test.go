@@ -2,10 +2,12 @@ package spark_test
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -15,6 +17,7 @@ import (
 	"github.com/runnerml/runner/environment"
 	"github.com/runnerml/runner/internal/artifact"
 	"github.com/runnerml/runner/internal/run"
+	"github.com/runnerml/runner/internal/supervise"
 	"github.com/runnerml/runner/internal/testenv"
 	"github.com/runnerml/runner/runconfig"
 )
@@ -54,10 +57,12 @@ func source(t *testing.T, files map[string]string) string {
 	return dir
 }
 
-// small keeps an application small, and on loopback.
-func small() map[string]string {
+// small keeps an application small, and on loopback. Its nodes have Spark's jars,
+// which are hundreds of MiB.
+func (p place) small() map[string]string {
 	return map[string]string{
-		"spark.yarn.appMasterEnv.SPARK_LOCAL_IP": "127.0.0.1", "spark.executorEnv.SPARK_LOCAL_IP": "127.0.0.1", "spark.executor.instances.x": "1",
+		"spark.yarn.jars":                        "local:" + p.Spark.Home + "/jars/*",
+		"spark.yarn.appMasterEnv.SPARK_LOCAL_IP": "127.0.0.1", "spark.executorEnv.SPARK_LOCAL_IP": "127.0.0.1",
 		"spark.ui.enabled": "false", "spark.sql.shuffle.partitions": "2", "spark.yarn.am.memory": "512m",
 	}
 }
@@ -72,7 +77,7 @@ func (p place) attempt(t *testing.T, snapshot, id string, arguments ...string) b
 			Grace:                runconfig.Duration(20 * time.Second),
 			EnvironmentVariables: map[string]string{"SPARK_LOCAL_IP": "127.0.0.1", "PATH": p.Bin + ":" + os.Getenv("PATH")},
 			Spark: &runconfig.Spark{
-				Configuration: small(), DriverMemory: 512 << 20, ExecutorMemory: 512 << 20, ExecutorInstances: 1,
+				Configuration: p.small(), DriverMemory: 512 << 20, ExecutorMemory: 512 << 20, ExecutorInstances: 1,
 			},
 		},
 		Environment: &environment.Resolved{
@@ -89,6 +94,8 @@ type carried struct {
 	home *artifact.Directory
 	// running is what was seen of it last while it ran.
 	running backends.Observation
+	// resumed is how often it was adrift.
+	resumed int
 }
 
 func (p place) carryOut(t *testing.T, b backends.Backend, a backends.Attempt, meanwhile func(backends.Ref, backends.Observation) bool) carried {
@@ -123,6 +130,13 @@ func (p place) carryOut(t *testing.T, b backends.Backend, a backends.Attempt, me
 		if c.seen = seen[0]; c.seen.Phase == backends.Ended {
 			break
 		}
+		if c.seen.Adrift { // as the controller does
+			if err := b.(backends.Resumer).Resume(ctx, a); err != nil {
+				t.Fatal(err)
+			}
+			c.resumed++
+			continue
+		}
 		c.running = c.seen
 		if meanwhile != nil && meanwhile(ref, c.seen) {
 			meanwhile = nil
@@ -152,36 +166,37 @@ func (c carried) expect(t *testing.T, outcome run.Outcome, code int) {
 }
 
 // A job that trains and leaves a model, and one whose script fails, where the
-// driver is here and where it is in the cluster.
+// driver is here and where it is in the cluster; and what befalls them there.
 func TestYARN(t *testing.T) {
 	t.Parallel()
 	yarn := testenv.YARN(t)
+	at := func(t *testing.T, mode string) place {
+		t.Helper()
+		p := newPlace(t, "yarn", mode, yarn.Conf)
+		p.Bin = yarn.Bin
+		return p
+	}
 	for _, mode := range []string{runconfig.DeployClient, runconfig.DeployCluster} {
 		t.Run(mode, func(t *testing.T) {
-			p := newPlace(t, "yarn", mode, yarn.Conf)
-			p.Bin = yarn.Bin
-			b := p.new(t)
+			t.Parallel()
+			p := at(t, mode)
 			snapshot := p.target(t).Snapshot(t, source(t, train))
-			c := p.carryOut(t, b, p.attempt(t, snapshot, "train-"+mode, "0.1", "3"), nil)
+			c := p.carryOut(t, p.new(t), p.attempt(t, snapshot, "train-"+mode, "0.1", "3"), nil)
 			c.expect(t, run.OutcomeScriptFailed, 3)
-			if want := "coefficients 3 of 6 rows ['0.1', '3'] train-" + mode + "\n"; !strings.Contains(c.log, want) {
-				t.Errorf("the log has no line %q:\n%s", want, c.log)
+			if want := "coefficients 3 of 6 rows ['0.1', '3'] train-" + mode + "\n"; strings.Count(c.log, want) != 1 {
+				t.Errorf("the log has not one line %q:\n%s", want, c.log)
 			}
-			if f, err := c.home.Open(t.Context(), "outputs/model.json"); err != nil {
-				t.Error(err)
-			} else {
-				_ = f.Close()
-			}
+			c.has(t, "outputs/model.json")
 			if !strings.Contains(c.running.Reason, "application_") {
 				t.Errorf("while it ran: %q", c.running.Reason)
 			}
 		})
 	}
 	t.Run("killed from outside", func(t *testing.T) {
-		p := newPlace(t, "yarn", runconfig.DeployCluster, yarn.Conf)
-		p.Bin = yarn.Bin
-		snapshot := p.target(t).Snapshot(t, source(t, map[string]string{"train.py": "import time\nfrom pyspark.sql import SparkSession\nSparkSession.builder.getOrCreate()\nprint('begun', flush=True)\ntime.sleep(600)\n"}))
-		c := p.carryOut(t, p.new(t), p.attempt(t, snapshot, "killed"), func(ref backends.Ref, o backends.Observation) bool {
+		t.Parallel()
+		p := at(t, runconfig.DeployCluster)
+		snapshot := p.target(t).Snapshot(t, source(t, waiting))
+		c := p.carryOut(t, p.new(t), p.attempt(t, snapshot, "killed", filepath.Join(t.TempDir(), "never")), func(ref backends.Ref, o backends.Observation) bool {
 			id, _, found := strings.Cut(o.Reason, ",")
 			if !found || strings.Contains(o.Reason, "waits in queue") {
 				return false
@@ -193,4 +208,103 @@ func TestYARN(t *testing.T) {
 			t.Errorf("%s\n%s", diff, c.seen.Reason)
 		}
 	})
+	t.Run("its followers are killed", func(t *testing.T) {
+		t.Parallel()
+		p := at(t, runconfig.DeployCluster)
+		snapshot := p.target(t).Snapshot(t, source(t, waiting))
+		gate := filepath.Join(t.TempDir(), "gate")
+		a := p.attempt(t, snapshot, "adrift", gate)
+		b := p.new(t)
+		kills := []string{"the supervisor, before there is an application", "the supervisor, while it runs", "the follower, while it runs"}
+		killed := 0
+		c := p.carryOut(t, b, a, func(ref backends.Ref, o backends.Observation) bool {
+			runs := strings.Contains(p.logOf(t, b, ref), "begun\n")
+			if killed < len(kills) && runs != (killed > 0) {
+				return false
+			}
+			switch killed {
+			case 0, 1:
+				p.kill(t, ref, "supervisor")
+			case 2:
+				p.kill(t, ref, "pid")
+			default:
+				if err := os.WriteFile(gate, nil, 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return true
+			}
+			killed++
+			return false
+		})
+		c.expect(t, run.OutcomeCompleted, 0)
+		if c.resumed < len(kills) {
+			t.Errorf("followed again %d times", c.resumed)
+		}
+		if n := strings.Count(c.log, "begun\n"); n != 1 || strings.Count(c.log, "\ndone\n") != 1 {
+			t.Errorf("the log:\n%s", c.log)
+		}
+		c.has(t, "outputs/result")
+		if n := yarn.Submitted(t, "runner-adrift"); n != 1 {
+			t.Errorf("submitted %d times", n)
+		}
+	})
+}
+
+// waiting is a script that waits for a file here, where the cluster is, and leaves
+// another.
+var waiting = map[string]string{"train.py": `import os, sys, time
+from pyspark.sql import SparkSession
+SparkSession.builder.getOrCreate()
+print("begun", flush=True)
+while not os.path.exists(sys.argv[1]):
+    time.sleep(0.1)
+open("outputs/result", "w").write("x")
+print("done", flush=True)
+`}
+
+// has sees that a file came home.
+func (c carried) has(t *testing.T, name string) {
+	t.Helper()
+	f, err := c.home.Open(t.Context(), name)
+	if err != nil {
+		t.Errorf("%v\nlog:\n%s", err, c.log)
+		return
+	}
+	_ = f.Close()
+}
+
+func (p place) logOf(t *testing.T, b backends.Backend, ref backends.Ref) string {
+	t.Helper()
+	r, err := b.Logs(t.Context(), ref, backends.Source{}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = r.Close() }()
+	data, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+// kill kills the one that started.json names so, and waits for its end.
+func (p place) kill(t *testing.T, ref backends.Ref, who string) {
+	t.Helper()
+	sup := filepath.Join(string(p.Home), "runs", ref.Run, "attempts", "1", "sup")
+	data, err := os.ReadFile(filepath.Join(sup, "started.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var started map[string]any
+	if err := json.Unmarshal(data, &started); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(int(started[who].(float64)), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(time.Minute); supervise.StatusOf(sup).Phase == supervise.Running; {
+		if time.Now().After(end) {
+			t.Fatal("it cannot be killed")
+		}
+	}
 }

@@ -33,6 +33,8 @@ type fakeTarget struct {
 	restored []string
 	// endAtOnce: scripts end as they start.
 	endAtOnce bool
+	// resumes are those that Resume was asked for; it fails the first time.
+	resumes []backends.Ref
 }
 
 type fakeAttempt struct {
@@ -120,6 +122,17 @@ func (b fakeBackend) Start(_ context.Context, a backends.Attempt) (backends.Hand
 		}
 	}
 	return "h", nil
+}
+
+func (b fakeBackend) Resume(_ context.Context, a backends.Attempt) error {
+	b.t.mu.Lock()
+	defer b.t.mu.Unlock()
+	b.t.resumes = append(b.t.resumes, a.Ref())
+	if len(b.t.resumes) == 1 {
+		return errors.New("the machine is busy")
+	}
+	b.t.attempts[a.Ref()].o.Adrift = false
+	return nil
 }
 
 func (b fakeBackend) Observe(_ context.Context, refs []backends.Ref) ([]backends.Observation, error) {

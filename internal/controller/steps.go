@@ -204,6 +204,9 @@ func (d *driver) sighted(ctx context.Context, r *run.Run, s sighting, silent *ti
 		d.c.live.setRemark(d.id, s.Reason)
 		return r, false, nil
 	case backends.Running:
+		if s.Adrift {
+			d.resume(ctx, r)
+		}
 		if r.State == run.Starting {
 			next, err := d.running(ctx, r, ref(r).Handle, s.Observation)
 			return next, true, err
@@ -226,6 +229,26 @@ func (d *driver) sighted(ctx context.Context, r *run.Run, s sighting, silent *ti
 	case backends.Unknown:
 	}
 	return r, false, nil
+}
+
+// resume has an attempt followed again that is adrift. What fails is tried again
+// when it is seen the next time.
+func (d *driver) resume(ctx context.Context, r *run.Run) {
+	b, ok := d.t.backend.(backends.Resumer)
+	if !ok {
+		return
+	}
+	a, err := d.attempt(ctx, r)
+	if err == nil {
+		err = b.Resume(ctx, a)
+	}
+	if err != nil {
+		d.log.Warn("nobody follows the attempt on its target; trying again", "error", err)
+		d.c.live.setRemark(d.id, fmt.Sprintf("nobody follows it on its target: %v", err))
+		return
+	}
+	d.log.Info("the attempt was adrift and is followed again", "attempt", a.Number)
+	d.c.live.setRemark(d.id, "")
 }
 
 // silence is a target that cannot tell: that changes no run's state until it

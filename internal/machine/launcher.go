@@ -35,6 +35,8 @@ type Launch struct {
 	Argv []string
 	// PassesOn: it passes signals on; see supervise.Launch.
 	PassesOn bool
+	// Elsewhere: it only follows what goes on without it; see supervise.Launch.
+	Elsewhere bool
 	// Files of the launcher's directory by name. They are private.
 	Files map[string][]byte
 }
@@ -59,7 +61,7 @@ func (m *Machine) launchBy(ctx context.Context, l *supervise.Launch, a backends.
 			return err
 		}
 	}
-	l.Argv, l.PassesOn = launch.Argv, launch.PassesOn
+	l.Argv, l.PassesOn, l.Elsewhere = launch.Argv, launch.PassesOn, launch.Elsewhere
 	return nil
 }
 

@@ -58,6 +58,39 @@ func (m *Machine) start(ctx context.Context, a backends.Attempt) (backends.Handl
 	return handleOf(process, a.Ref(), s), nil
 }
 
+// StartAgain starts what followed an attempt that goes on elsewhere, and is gone:
+// its log goes on where it ended. What is still there stays as it is.
+func (m *Machine) StartAgain(ctx context.Context, a backends.Attempt) (backends.Handle, error) {
+	defer m.attempts.lock(a.Ref())()
+	at := m.layout.attempt(a.Ref())
+	handle, err := m.startAgain(ctx, a, at)
+	if err != nil {
+		return "", m.failure(err)
+	}
+	m.watching.add(at.sup(), process)
+	return handle, nil
+}
+
+func (m *Machine) startAgain(ctx context.Context, a backends.Attempt, at place) (backends.Handle, error) {
+	r, err := m.readRecord(ctx, at)
+	if err != nil {
+		return "", err
+	}
+	if r == nil || !r.Prepared || r.Form != process {
+		return "", errNotPrepared
+	}
+	l, err := m.launch(ctx, a, r, at)
+	if err != nil {
+		return "", err
+	}
+	l.Again = true
+	s, err := m.keeper.Start(ctx, at.sup(), l)
+	if err != nil {
+		return "", err
+	}
+	return handleOf(process, a.Ref(), s), nil
+}
+
 // handleOf says in a word what a person would look for: the process's id, or
 // the container's name. All else is found by the attempt's directory.
 func handleOf(f form, ref backends.Ref, s supervise.Status) backends.Handle {

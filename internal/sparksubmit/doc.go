@@ -8,7 +8,8 @@
 // client mode the driver is spark-submit's own child, and its end is the
 // attempt's. In cluster mode the application belongs to YARN: it is followed by
 // asking the ResourceManager, and its driver's log and outputs are fetched when it
-// has ended. What is known of it (its id, state, the page that shows it, YARN's
+// has ended. Started a second time, because the first was killed, it follows the
+// application that is there. What is known of it (its id, state, the page that shows it, YARN's
 // diagnostics, what they mean as an outcome) is kept in a report beside the plan,
 // which the backend reads.
 //

@@ -1,8 +1,8 @@
 package sparksubmit
 
 import (
+	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -29,10 +29,10 @@ func (p programs) fileSystem(ctx context.Context, dir string, args ...string) ([
 	return out, nil
 }
 
-// notThere tells the answer of "hadoop fs -test" that says no.
-func notThere(err error) bool {
-	exit, ok := errors.AsType[*exec.ExitError](err)
-	return ok && exit.ExitCode() == 1
+// notThere tells the answer of "hadoop fs" that there is no such file from all
+// others, which end with the same exit code: a cluster that cannot be asked, too.
+func notThere(out []byte, path string) bool {
+	return bytes.Contains(out, []byte("`"+path+"': No such file or directory"))
 }
 
 // isUTF8 reports whether our surroundings write UTF-8.

@@ -1,7 +1,6 @@
 package sparksubmit
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -35,17 +34,54 @@ type launcher struct {
 
 const private = 0o700
 
-// run carries the plan out and gives the script's exit code.
+// file of our own.
+func (l *launcher) file(name string) string { return filepath.Join(l.dir, name) }
+
+// run carries the plan out and gives the script's exit code. Once it has come to
+// its own end it says so in the report.
 func (l *launcher) run(ctx context.Context) (int, error) {
 	if err := os.MkdirAll(l.dir, private); err != nil {
 		return 0, err
 	}
+	if err := l.keepEnviron(); err != nil {
+		return 0, err
+	}
+	code, err := l.carryOut(ctx)
+	return code, errors.Join(err, l.report.change(func(r *Report) { r.Concluded = true }))
+}
+
+func (l *launcher) carryOut(ctx context.Context) (int, error) {
 	if l.yarn != nil {
-		// What an earlier attempt left in the cluster would work on the same things.
-		if err := killTagged(ctx, l.yarn, l.plan.RunTag()); err != nil {
+		mine, err := l.clear(ctx)
+		if err != nil {
 			return 0, fmt.Errorf("the cluster cannot be asked: %w", err)
 		}
+		if mine != nil {
+			return l.follow(ctx, mine.ID)
+		}
 	}
+	return l.begin(ctx)
+}
+
+// clear ends what earlier attempts of the run left in the cluster, which would
+// work on the same things. What this attempt has there itself is not ours to end
+// when it has its driver there: whoever followed it was killed, and we go on for
+// them. A driver that was here is gone with them, and its application ends.
+func (l *launcher) clear(ctx context.Context) (mine *application, err error) {
+	if !l.plan.InCluster() {
+		return nil, killTagged(ctx, l.yarn, l.plan.RunTag())
+	}
+	if mine, err = l.findPatiently(ctx, l.report.now().Application != ""); err != nil {
+		return nil, err
+	}
+	if mine == nil {
+		return nil, killTagged(ctx, l.yarn, l.plan.RunTag())
+	}
+	return mine, nil // which had ended the earlier ones before it began
+}
+
+// begin submits the application, and gives the script's exit code in the end.
+func (l *launcher) begin(ctx context.Context) (int, error) {
 	s := sent{}
 	if err := l.plan.writeDriver(l.dir, &s); err != nil {
 		return 0, err
@@ -94,7 +130,8 @@ func (l *launcher) submitted(ctx context.Context, s sent, out io.Writer) (int, e
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		l.pass(r, out)
+		// To the end of it: the supervisor is gone before that, and we soon after.
+		_, _ = io.Copy(&hearing{to: out, ear: newEar(l.report)}, r)
 	}()
 	stop := l.passOn(ctx, cmd.Process.Pid)
 	err = cmd.Wait()
@@ -134,27 +171,6 @@ func (l *launcher) environ(s sent) []string {
 		env = append(env, "LC_ALL=C.UTF-8")
 	}
 	return env
-}
-
-// pass passes lines on and listens to them. A line that does not end is passed
-// on as it comes.
-func (l *launcher) pass(from io.Reader, to io.Writer) {
-	const longest = 64 << 10
-	r := bufio.NewReaderSize(from, longest)
-	for {
-		line, err := r.ReadSlice('\n')
-		if len(line) > 0 {
-			_, _ = to.Write(line) // the supervisor is gone, and we soon after
-			l.hear(string(line))
-		}
-		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
-			return
-		}
-	}
-}
-
-func (l *launcher) hear(line string) {
-	_ = l.report.change(func(r *Report) { listen(line, r) }) // it only explains
 }
 
 // passOn passes the wish to end on while spark-submit runs: to a Python driver
@@ -206,20 +222,21 @@ func (l *launcher) killOurs(ctx context.Context) {
 
 // conclude asks YARN what it has to say of an application that failed.
 func (l *launcher) conclude(code int) error {
-	if l.yarn == nil || code == 0 {
-		return l.report.change(func(r *Report) {
-			if code == 0 {
-				r.Reason, r.Outcome = "", ""
-			}
-		})
+	if code == 0 {
+		return l.report.change(func(r *Report) { r.Reason, r.Outcome = "", "" })
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	found, err := l.yarn.find(ctx, l.plan.Tag())
-	if err != nil || len(found) == 0 {
-		return nil // it only explains; the exit code is known
+	if l.yarn != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if found, err := l.yarn.find(ctx, l.plan.Tag()); err == nil && len(found) > 0 { // it only explains; the exit code is known
+			return l.report.change(func(r *Report) { r.take(&found[len(found)-1]) })
+		}
 	}
-	return l.report.change(func(r *Report) { r.take(&found[len(found)-1]) })
+	return l.report.change(func(r *Report) {
+		if r.Outcome == "" {
+			r.Reason = "" // of what it has got over
+		}
+	})
 }
 
 // take takes over what YARN says.
@@ -233,10 +250,11 @@ func (r *Report) take(a *application) {
 	}
 	switch {
 	case a.ended():
-		if outcome := meaning(a.State, a.Final, a.Diagnostics); outcome != "" {
+		outcome := meaning(a.State, a.Final, a.Diagnostics)
+		if outcome != "" || a.Final == "SUCCEEDED" {
 			r.Outcome = outcome
 		}
-		if a.Diagnostics != "" {
+		if a.Diagnostics != "" || r.Outcome == "" {
 			r.Reason = oneLine(a.Diagnostics)
 		}
 		if r.Outcome == run.OutcomeCanceled && r.Reason == "" {

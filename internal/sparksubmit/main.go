@@ -23,6 +23,7 @@ const (
 )
 
 const usage = `usage: runner sparksubmit PLAN
+       runner sparksubmit fetch PLAN
        runner sparksubmit end PLAN
 `
 
@@ -32,6 +33,10 @@ func Command(bin, plan string) []string { return []string{bin, Word, plan} }
 // EndCommand ends what is left of a plan's application and removes what it left
 // on the cluster's file system.
 func EndCommand(bin, plan string) []string { return []string{bin, Word, "end", plan} }
+
+// FetchCommand fetches what a plan's application left on the cluster's file
+// system, unless that was done.
+func FetchCommand(bin, plan string) []string { return []string{bin, Word, "fetch", plan} }
 
 // errUsage is a wrong command line, or a file that is no plan.
 var errUsage = errors.New("wrong arguments")
@@ -63,14 +68,22 @@ func Main(args []string) int {
 }
 
 func carryOut(ctx context.Context, args []string) (int, error) {
-	end := len(args) == 2 && args[0] == "end"
-	if len(args) != 1 && !end {
+	word := ""
+	if len(args) == 2 {
+		word = args[0]
+	}
+	if len(args) != 1 && word != "end" && word != "fetch" {
 		return 0, errUsage
 	}
 	file := args[len(args)-1]
 	p, err := readPlan(file)
 	if err != nil {
 		return 0, err
+	}
+	if word != "" {
+		if err := takeEnviron(filepath.Join(dirBeside(file), environFile)); err != nil {
+			return 0, err
+		}
 	}
 	submit, err := Find(p.Submit, os.Getenv("SPARK_HOME"), os.Getenv("PATH"))
 	if err != nil {
@@ -80,11 +93,18 @@ func carryOut(ctx context.Context, args []string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if end {
+	switch word {
+	case "end":
 		return 0, l.end(ctx)
+	case "fetch":
+		_, err := l.fetch(ctx)
+		return 0, err
 	}
 	return l.run(ctx)
 }
+
+// dirBeside is where files of our own are, beside a plan.
+func dirBeside(plan string) string { return filepath.Join(filepath.Dir(plan), "spark") }
 
 // newLauncher is what carries a plan out.
 func newLauncher(p *Plan, submit, file string) (*launcher, error) {
@@ -97,7 +117,7 @@ func newLauncher(p *Plan, submit, file string) (*launcher, error) {
 	if conf == "" {
 		conf = "/etc/hadoop/conf"
 	}
-	l := &launcher{plan: p, submit: submit, conf: conf, report: reportBeside(file), dir: filepath.Join(filepath.Dir(file), "spark")}
+	l := &launcher{plan: p, submit: submit, conf: conf, report: reportBeside(file), dir: dirBeside(file)}
 	if p.OnYARN() {
 		site, err := readHadoopConf(conf)
 		if err != nil {

@@ -24,8 +24,13 @@ type Report struct {
 	// Reason in words: why it waits, or what it was ended by.
 	Reason string `json:"reason,omitempty"`
 	// Outcome that the cluster's words mean; empty: the exit code says it.
-	Outcome   run.Outcome `json:"outcome,omitempty"`
-	UpdatedAt time.Time   `json:"updated_at"`
+	Outcome run.Outcome `json:"outcome,omitempty"`
+	// Home: what a driver in the cluster left has been fetched from there.
+	Home bool `json:"home,omitempty"`
+	// Concluded: whoever followed the application has come to its own end. Without
+	// it a follower that is gone was killed.
+	Concluded bool      `json:"concluded,omitempty"`
+	UpdatedAt time.Time `json:"updated_at"`
 }
 
 // keeper keeps a report in its file, whole at every moment.
@@ -60,6 +65,13 @@ func (k *keeper) change(f func(*Report)) error {
 	}
 	k.report = next
 	return nil
+}
+
+// now is the report as it is.
+func (k *keeper) now() Report {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.report
 }
 
 // reportBeside is the keeper of the report beside a plan; what was there is

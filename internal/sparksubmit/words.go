@@ -7,86 +7,58 @@ import (
 	"github.com/runnerml/runner/internal/run"
 )
 
-// What spark-submit and the driver say in their log. Spark's own ids:
-// application_TIME_N on YARN, app-TIME-N at a standalone master, local-TIME.
+// Spark's own ids: application_TIME_N on YARN, app-TIME-N at a standalone master.
 var (
 	idWords  = regexp.MustCompile(`(?:Application ID is assigned: |Submitted application |Connected to Spark cluster with app ID |Application report for )((?:application|app)[_-][0-9]+[_-][0-9]+)`)
 	urlWords = regexp.MustCompile(`(?:tracking URL: |Bound SparkUI to [^ ]+, and started at |SparkUI available at |Bound [A-Z]+ to .* started at )(https?://[^\s,]+)`)
 )
 
-// listen takes what a line says into the report.
-func listen(line string, r *Report) {
-	if m := idWords.FindStringSubmatch(line); m != nil {
-		r.Application = m[1]
-	}
-	if m := urlWords.FindStringSubmatch(line); m != nil {
-		r.URL = m[1]
-	}
-	if why := lostExecutor(line); why != "" {
-		r.Reason = why
-		r.Outcome = run.OutcomeOutOfMemory
-	}
+// failedWords are how YARN begins to say why it gave an application up; what
+// follows the first line is the container's own output, which is the user's.
+var failedWords = regexp.MustCompile(`^Application \S+ failed \d+ times (?:in previous \d+ milliseconds )?(?:\([^)]*\) )?due to (.*)`)
+
+// containerWords are how a driver's container ended, and silentWords how one did
+// whose node says nothing any more.
+var (
+	containerWords = regexp.MustCompile(`^AM Container for \S+ exited with\s+exitCode: (-?\d+)`)
+	silentWords    = regexp.MustCompile(`^(?:ApplicationMaster for attempt \S+ timed out|AM Container for appattempt\S* expired|Error launching appattempt)`)
+)
+
+// containerCodes are ContainerExitStatus's, as far as they say more than that
+// the script ended.
+var containerCodes = map[string]run.Outcome{
+	"-100": run.OutcomeNodeLost,    // ABORTED: its node was lost
+	"-101": run.OutcomeNodeLost,    // DISKS_FAILED
+	"-102": run.OutcomePreempted,   // PREEMPTED
+	"-103": run.OutcomeOutOfMemory, // KILLED_EXCEEDED_VMEM
+	"-104": run.OutcomeOutOfMemory, // KILLED_EXCEEDED_PMEM
+	"-108": run.OutcomePreempted,   // KILLED_BY_CONTAINER_SCHEDULER
 }
 
-// lostExecutor is why the cluster took an executor away for its memory, or
-// empty. A job that fails afterwards failed of that.
-func lostExecutor(line string) string {
-	if !strings.Contains(line, "ExecutorLostFailure") && !strings.Contains(line, "Lost executor") {
-		return ""
-	}
-	for _, words := range memoryWords {
-		if at := strings.Index(line, words); at >= 0 {
-			return "an executor was lost: " + strings.TrimSpace(line[strings.LastIndex(line[:at], ":")+1:])
-		}
-	}
-	return ""
-}
-
-// memoryWords are what YARN and Spark say of a container that took too much.
-var memoryWords = []string{
-	"killed by YARN for exceeding memory limits", "killed by YARN for exceeding physical memory limits",
-	"exceeding virtual memory limits", "running beyond physical memory limits", "running beyond virtual memory limits",
-	"java.lang.OutOfMemoryError", "due to memory", "OOMKilled",
-}
-
-// diagnosis is what YARN's diagnostics mean.
-type diagnosis struct {
-	words   string
-	outcome run.Outcome
-}
-
-// diagnoses are YARN's words for how a container ended: the numbers are
-// ContainerExitStatus's.
-var diagnoses = []diagnosis{
-	{"Container preempted by scheduler", run.OutcomePreempted},
-	{"exitCode: -102", run.OutcomePreempted},
-	{"preempted", run.OutcomePreempted},
-	{"Container released on a *lost* node", run.OutcomeNodeLost},
-	{"exitCode: -100", run.OutcomeNodeLost},
-	{"AM Container for appattempt expired", run.OutcomeNodeLost},
-	{"ApplicationMaster for attempt", run.OutcomeNodeLost}, // "... timed out": its node is silent
-	{"exitCode: -103", run.OutcomeOutOfMemory},
-	{"exitCode: -104", run.OutcomeOutOfMemory},
-}
+// lifetimeWords are YARN's for an application that outlived its queue's limit.
+const lifetimeWords = "exceeding its lifetime period"
 
 // meaning is the outcome of an application that YARN ended, from its final
-// state, final status and diagnostics; empty: the exit code says it.
+// state, final status and diagnostics; empty: the exit code says it. What a
+// script throws stands in diagnostics, too, and means nothing here.
 func meaning(state, final, diagnostics string) run.Outcome {
-	if final == "SUCCEEDED" {
+	switch {
+	case final == "SUCCEEDED":
 		return ""
-	}
-	if state == "KILLED" || final == "KILLED" {
+	case state == "KILLED" && strings.Contains(diagnostics, lifetimeWords):
+		return run.OutcomeTimedOut
+	case state == "KILLED", final == "KILLED":
 		return run.OutcomeCanceled
 	}
-	for _, words := range memoryWords {
-		if strings.Contains(diagnostics, words) {
-			return run.OutcomeOutOfMemory
-		}
+	m := failedWords.FindStringSubmatch(strings.TrimSpace(diagnostics))
+	if m == nil {
+		return ""
 	}
-	for _, d := range diagnoses {
-		if strings.Contains(diagnostics, d.words) {
-			return d.outcome
-		}
+	if silentWords.MatchString(m[1]) {
+		return run.OutcomeNodeLost
+	}
+	if code := containerWords.FindStringSubmatch(m[1]); code != nil {
+		return containerCodes[code[1]]
 	}
 	return ""
 }

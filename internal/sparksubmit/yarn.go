@@ -20,6 +20,9 @@ type application struct {
 	// DriverLogs is the page of the container that the driver runs in.
 	DriverLogs string `json:"amContainerLogs"`
 	Started    int64  `json:"startedTime"`
+	// LogAggregation is how far YARN is with collecting its logs; empty: it does
+	// not say.
+	LogAggregation string `json:"logAggregationStatus"`
 }
 
 // ended reports whether YARN is done with it.
@@ -27,11 +30,15 @@ func (a *application) ended() bool {
 	return a.State == "FINISHED" || a.State == "FAILED" || a.State == "KILLED"
 }
 
+// errForgotten is an application that the ResourceManager knows nothing of: it was
+// started anew without its memory, or has forgotten what ended long ago.
+var errForgotten = errors.New("the ResourceManager knows nothing of it")
+
 // yarn is a ResourceManager, asked in one way or another.
 type yarn interface {
 	// find gives the applications with a tag.
 	find(ctx context.Context, tag string) ([]application, error)
-	// status of one application.
+	// status of one application; errForgotten: there is none.
 	status(ctx context.Context, id string) (*application, error)
 	// kill ends one; one that has ended is fine.
 	kill(ctx context.Context, id string) error

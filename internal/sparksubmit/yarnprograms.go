@@ -30,7 +30,7 @@ func (p programs) run(ctx context.Context, tool string, args ...string) (string,
 	cmd.Env = p.environ()
 	out, err := cmd.Output()
 	if err != nil {
-		return "", fmt.Errorf("%s %s: %w", filepath.Base(cmd.Path), strings.Join(args, " "), explain(err))
+		return string(out), fmt.Errorf("%s %s: %w", filepath.Base(cmd.Path), strings.Join(args, " "), explain(err))
 	}
 	return string(out), nil
 }
@@ -78,6 +78,9 @@ func (p programs) find(ctx context.Context, tag string) ([]application, error) {
 
 func (p programs) status(ctx context.Context, id string) (*application, error) {
 	out, err := p.run(ctx, "application", "-status", id)
+	if err != nil && strings.Contains(err.Error()+out, "doesn't exist in RM") {
+		return nil, errForgotten
+	}
 	if err != nil {
 		return nil, err
 	}

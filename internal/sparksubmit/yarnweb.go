@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"os/user"
+	"strings"
 	"time"
 )
 
@@ -80,6 +81,9 @@ func (w *web) askOne(ctx context.Context, method, address string, body, answer a
 	if err != nil {
 		return err
 	}
+	if response.StatusCode == http.StatusNotFound && isForgotten(data) {
+		return errForgotten
+	}
 	if response.StatusCode >= http.StatusMultipleChoices {
 		return fmt.Errorf("%w: %s", errRefused, response.Status)
 	}
@@ -90,6 +94,17 @@ func (w *web) askOne(ctx context.Context, method, address string, body, answer a
 		return fmt.Errorf("%w: its answer is no JSON", errRefused)
 	}
 	return nil
+}
+
+// isForgotten tells a ResourceManager's own answer of no such application from
+// that of somebody who has no such page.
+func isForgotten(answer []byte) bool {
+	var said struct {
+		Remote struct {
+			Message string `json:"message"`
+		} `json:"RemoteException"`
+	}
+	return json.Unmarshal(answer, &said) == nil && strings.Contains(said.Remote.Message, "not found")
 }
 
 func (w *web) find(ctx context.Context, tag string) ([]application, error) {

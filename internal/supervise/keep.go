@@ -22,11 +22,13 @@ type supervisor struct {
 
 	groups *groups
 	// ownOOM is how many the kernel had killed in our own group at the start.
-	ownOOM  int
-	log     *logWriter
-	pump    *pump
-	pid     int
-	began   started
+	ownOOM int
+	log    *logWriter
+	pump   *pump
+	pid    int
+	began  started
+	// first is when the process was started the first time; zero: now.
+	first   time.Time
 	exited  bool
 	status  unix.WaitStatus
 	endedAt time.Time
@@ -64,7 +66,7 @@ func keep(dir string, launch Launch, answer func(Status)) (code int, err error) 
 	becomeKeeper()
 
 	before, beforeErr := readKeeper(dir)
-	lock, err := takeLock(context.Background(), dir)
+	lock, err := takeLock(context.Background(), dir, launch.Again)
 	if errors.Is(err, errTaken) {
 		st := StatusOf(dir)
 		answer(st)
@@ -75,8 +77,12 @@ func keep(dir string, launch Launch, answer func(Status)) (code int, err error) 
 	}
 	defer func() { _ = lock.Close() }() // the end of our watch
 	if beforeErr == nil {
-		// A supervisor died between its lock and its first word.
+		// A supervisor died between its lock and its first word, or before we came
+		// in its place.
 		killLeftovers(context.Background(), before)
+	}
+	if err := s.takeOver(); err != nil {
+		return 0, err
 	}
 	if err := s.start(lock); err != nil {
 		return 0, s.undo(err)
@@ -106,7 +112,7 @@ func (s *supervisor) start(lock *os.File) error {
 	if err := reserve(s.dir); err != nil {
 		return err
 	}
-	if s.log, err = openLog(s.dir, s.launch.MaxLog, time.Now); err != nil {
+	if s.log, err = openLog(s.dir, s.launch.MaxLog, time.Now, s.launch.Again); err != nil {
 		return err
 	}
 	s.ownOOM = ownOOMKills()
@@ -139,6 +145,9 @@ func (s *supervisor) start(lock *os.File) error {
 
 // undo takes back a start that could not be written down.
 func (s *supervisor) undo(err error) error {
+	if s.launch.Again { // there is more than ours
+		return fmt.Errorf("start again in %s: %w", s.dir, err)
+	}
 	if s.pid != 0 {
 		s.killAll()
 		s.endLeftovers()
@@ -212,6 +221,9 @@ func (s *supervisor) writeStarted() error {
 	s.began = started{
 		Mark: s.launch.Mark, PID: s.pid, Supervisor: os.Getpid(), BootID: bootID(), Node: node,
 		StartedAt: time.Now().UTC(), Message: s.groups.message,
+	}
+	if !s.first.IsZero() {
+		s.began.StartedAt = s.first
 	}
 	return writeState(s.dir, startedFile, startedFile+".new", s.began)
 }

@@ -26,6 +26,13 @@ type Launch struct {
 	// PassesOn: the process passes signals on to those it started, each once.
 	// It alone is told to end; when grace is over, all are killed as ever.
 	PassesOn bool `json:"passes_on,omitempty"`
+	// Elsewhere: the process only follows what runs elsewhere and goes on without
+	// it. Told to end with no wish to stop (a machine that shuts down), it is
+	// killed and the rest is not told.
+	Elsewhere bool `json:"elsewhere,omitempty"`
+	// Again starts the process in a directory where it was started before, and
+	// has gone: its log goes on, and its time. One that is kept stays as it is.
+	Again bool `json:"again,omitempty"`
 	// MaxDuration of the process; zero: no limit.
 	MaxDuration time.Duration `json:"max_duration,omitempty"`
 	// Grace between SIGTERM and SIGKILL when MaxDuration is over.

@@ -135,8 +135,8 @@ const (
 var errTaken = errors.New("another supervisor is there")
 
 // takeLock becomes the supervisor of dir. It gives errTaken when something was
-// started there before, by a supervisor that lives or is gone.
-func takeLock(ctx context.Context, dir string) (*os.File, error) {
+// started there before, by a supervisor that lives or, unless again, is gone.
+func takeLock(ctx context.Context, dir string, again bool) (*os.File, error) {
 	ctx, cancel := context.WithTimeout(ctx, lockPatience)
 	defer cancel()
 	pause := time.NewTicker(lockPause)
@@ -150,7 +150,7 @@ func takeLock(ctx context.Context, dir string) (*os.File, error) {
 		if err == nil && !sameFile(f, filepath.Join(dir, lockFile)) {
 			err = unix.EWOULDBLOCK // the directory was cleared meanwhile
 		}
-		if err == nil && (wasStarted(dir) || wasForking(dir)) {
+		if err == nil && !again && (wasStarted(dir) || wasForking(dir)) {
 			_ = f.Close() // gives it back
 			return nil, errTaken
 		}

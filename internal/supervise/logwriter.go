@@ -53,23 +53,34 @@ type logWriter struct {
 	ring []byte
 }
 
-// openLog makes the two files of a log in dir.
-func openLog(dir string, maxLog int64, now func() time.Time) (*logWriter, error) {
+// openLog makes the two files of a log in dir, or goes on where they end.
+func openLog(dir string, maxLog int64, now func() time.Time, goOn bool) (*logWriter, error) {
 	if maxLog == 0 {
 		maxLog = DefaultMaxLog
 	}
-	f, err := os.OpenFile(filepath.Join(dir, LogFile), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	how := os.O_WRONLY | os.O_CREATE
+	if !goOn {
+		how |= os.O_TRUNC
+	}
+	f, err := os.OpenFile(filepath.Join(dir, LogFile), how, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	x, err := os.OpenFile(filepath.Join(dir, indexFile), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	x, err := os.OpenFile(filepath.Join(dir, indexFile), how, 0o600)
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return &logWriter{
+	w := &logWriter{
 		file: f, index: x, now: now, max: maxLog,
 		close: func() error { return errors.Join(f.Close(), x.Close()) },
-	}, nil
+	}
+	size, err := f.Seek(0, io.SeekEnd)
+	indexed, indexErr := x.Seek(0, io.SeekEnd)
+	if err := errors.Join(err, indexErr); err != nil {
+		return nil, errors.Join(err, w.close())
+	}
+	w.size, w.indexed = size, indexed-indexed%indexEntry // an entry that was cut is written over
+	return w, nil
 }
 
 // Write keeps p, or counts it.

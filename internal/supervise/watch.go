@@ -26,8 +26,14 @@ func (s *supervisor) watch() {
 	s.kill.Stop()
 	defer s.kill.Stop()
 	var over, sample <-chan time.Time
+	if s.launch.Again {
+		var w wish
+		if err := readState(s.dir, stopFile, &w); err == nil { // while nobody was there to hear it
+			s.end(Stopped, w.Grace, "")
+		}
+	}
 	if s.launch.MaxDuration > 0 {
-		t := time.NewTimer(s.launch.MaxDuration)
+		t := time.NewTimer(s.launch.MaxDuration - time.Since(s.began.StartedAt))
 		defer t.Stop()
 		over = t.C
 	}
@@ -86,6 +92,10 @@ func (s *supervisor) take(sig os.Signal) {
 		// person ends what runs here. The process gets the chance to end
 		// well; whoever signalled decides when patience is over.
 		s.terminated = true
+		if s.launch.Elsewhere {
+			s.killAll()
+			return
+		}
 		s.askAll()
 	default:
 		_ = unix.Kill(-s.pid, number) // its group is there as long as we have not reaped it

@@ -238,23 +238,3 @@ func writeHadoopConf(conf, dir string, ports []int) error {
 		"log4j.appender.stderr.layout=org.apache.log4j.PatternLayout\nlog4j.appender.stderr.layout.ConversionPattern=%d{ISO8601} %p %c: %m%n\n"
 	return errors.Join(append(problems, os.WriteFile(filepath.Join(conf, "log4j.properties"), []byte(log4j), 0o644))...)
 }
-
-// Kill ends an application as somebody else would.
-func (y *YARNCluster) Kill(t testing.TB, application string) {
-	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPut, y.Page+"/ws/v1/cluster/apps/"+application+"/state?user.name=root",
-		strings.NewReader(`{"state":"KILLED"}`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	request.Header.Set("Content-Type", "application/json")
-	client := http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-	response, err := client.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = response.Body.Close() }()
-	if response.StatusCode >= http.StatusMultipleChoices {
-		t.Fatalf("kill %s: %s", application, response.Status)
-	}
-}
