@@ -48,8 +48,9 @@ bench: build ## ratios to the bare tools, measured in the same run
 	$(GO) run ./internal/bench
 
 soak: build deps ## the kill test at its full count
-	RUNNER_SOAK_RUNS=$(SOAK_RUNS) $(GO) test -count=1 -timeout 60m -run TestKill -v ./internal/killtest/ ./backends/cluster/slurm/
-	RUNNER_BLOB_KILLS=50 $(GO) test -count=1 -timeout 60m -run TestKill -v ./internal/blob/
+	RUNNER_SOAK_RUNS=$(SOAK_RUNS) $(GO) test -count=1 -timeout 60m -run TestKill -skip TestKillBlob -v ./internal/killtest/ ./backends/cluster/slurm/
+	RUNNER_BLOB_KILLS=50 $(GO) test -count=1 -timeout 60m -run 'TestKill$$' -v ./internal/blob/
+	RUNNER_BLOB_KILLS=50 $(GO) test -count=1 -timeout 60m -run TestKillBlob -v ./internal/killtest/
 
 conformance: deps ## the conformance suite over SSH in all its forms, whole
 	RUNNER_CONFORMANCE=full $(GO) test -count=1 -timeout 60m ./backends/...

@@ -8,6 +8,10 @@
 // TestCut takes the line to a machine away, in a network namespace, for two
 // minutes in each phase of a run (RUNNER_CUT_SECONDS: for so long) and for ever.
 //
+// TestKillBlob kills the agent, and the command that fetches, while 2,000 files
+// and one of 2 GiB come in from Blob storage and go out to it (RUNNER_BLOB_KILLS:
+// so often; without it, less of all), and counts the bytes that travel again.
+//
 // All of them drive the real binary as a user does. RUNNER_SOAK_RUNS sets how
 // many runs a kill test has (make soak: 200).
 package killtest

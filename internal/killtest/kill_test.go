@@ -134,9 +134,7 @@ func (h *house) kill(ctx context.Context) {
 			return
 		case <-time.After(pause):
 		}
-		for _, pid := range withoutChildren(h.processes(func(_ string, argv []string) bool {
-			return len(argv) > 1 && argv[0] == h.cli.Bin && argv[1] == "agent"
-		})) {
+		for _, pid := range h.agents() {
 			signal := syscall.SIGKILL
 			if h.kills.Load()%3 == 2 {
 				signal = syscall.SIGTERM // it may put things in order, and must not put too much
@@ -150,6 +148,13 @@ func (h *house) kill(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// agents are the processes that are this house's agent: one, or none.
+func (h *house) agents() []int {
+	return withoutChildren(h.processes(func(_ string, argv []string) bool {
+		return len(argv) > 1 && argv[0] == h.cli.Bin && argv[1] == "agent"
+	}))
 }
 
 // withoutChildren leaves out children of other ones: what an agent has forked looks like it until it is another program,

@@ -11,6 +11,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	blobcontainer "github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
 )
 
 // azuriteVersion is the version of the npm package azurite.
@@ -33,6 +36,18 @@ func (s BlobService) Endpoint() string { return "https://" + s.Addr + "/" + s.Ac
 // ConnectionString is the account's, with its key, for a service at addr: Addr, or a proxy before it.
 func (s BlobService) ConnectionString(addr string) string {
 	return fmt.Sprintf("DefaultEndpointsProtocol=https;AccountName=%s;AccountKey=%s;BlobEndpoint=https://%s/%s;", s.Account, s.Key, addr, s.Account)
+}
+
+// CreateContainer makes a container.
+func (s BlobService) CreateContainer(ctx context.Context, name string) error {
+	transport := s.Trust.Transport()
+	defer transport.CloseIdleConnections()
+	options := &blobcontainer.ClientOptions{ClientOptions: azcore.ClientOptions{Transport: &http.Client{Transport: transport}}}
+	client, err := blobcontainer.NewClientFromConnectionString(s.ConnectionString(s.Addr), name, options)
+	if err == nil {
+		_, err = client.Create(ctx, nil)
+	}
+	return err
 }
 
 // Azurite starts a Blob service that lasts until the test ends. Clients trust it by Trust.Pool, other processes by
