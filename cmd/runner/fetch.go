@@ -31,6 +31,7 @@ type fetching struct {
 	*cli
 	client  *client.Client
 	run     string
+	ended   bool // the run
 	attempt int
 	lines   *liveLines
 
@@ -92,11 +93,21 @@ func (f *fetching) explain(err error, file controller.OutputFile) error {
 	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.EISDIR), isKind(err):
 		p.Message, p.Hint = "something else of that name is in the way", "name another directory"
 	case errors.Is(err, artifact.ErrCorrupt), errors.Is(err, io.ErrUnexpectedEOF):
-		p.Code, p.Message, p.Hint = server.Conflict, "it changes while it is fetched", "wait until the run has ended: runner wait "+f.run
+		p.Code = server.Conflict
+		p.Message, p.Hint = f.notAsListed()
 	default:
 		return fmt.Errorf("fetch %s: %w", file.Path, err)
 	}
 	return p
+}
+
+// notAsListed says of a file, and what helps, that what comes is again and again
+// not what was listed.
+func (f *fetching) notAsListed() (what, hint string) {
+	if f.ended {
+		return "what comes of it is not what its digest says", "it was changed, or damaged, where it is kept after the run ended"
+	}
+	return "it changes while it is fetched", "wait until the run has ended: runner wait " + f.run
 }
 
 func isKind(err error) bool {
@@ -259,7 +270,8 @@ func (f *fetching) toStdout(ctx context.Context, files []controller.OutputFile) 
 		return err
 	}
 	if want := digestOf(file); file.Link == "" && (n != file.Size || want != nil && !bytes.Equal(want, sum.Sum(nil))) {
-		return &server.Problem{Code: server.Conflict, Message: "it changed while it was read", Where: file.Path, Hint: "what was written is not all of one version: read it again"}
+		what, hint := f.notAsListed()
+		return &server.Problem{Code: server.Conflict, Message: what, Where: file.Path, Hint: "do not use what was written; " + hint}
 	}
 	return nil
 }

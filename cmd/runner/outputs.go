@@ -86,7 +86,7 @@ func (c *cli) outputs(ctx context.Context, client *client.Client, id string, pat
 		return err
 	}
 	if f.to != "" {
-		fetch := fetching{cli: c, client: client, run: r.ID, attempt: f.attempt, lines: c.newLiveLines()}
+		fetch := fetching{cli: c, client: client, run: r.ID, ended: r.State.Ended(), attempt: f.attempt, lines: c.newLiveLines()}
 		if f.to == toStdout {
 			return fetch.toStdout(ctx, chosen)
 		}

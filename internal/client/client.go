@@ -31,6 +31,9 @@ type Options struct {
 	Revive func(ctx context.Context) error
 	// Patience is how long a broken line is tried again; zero: one minute.
 	Patience time.Duration
+	// Stall is how long nothing may come of a file before its line counts as
+	// broken; zero: one minute.
+	Stall time.Duration
 }
 
 // Client speaks to one server. It is safe for concurrent use.
@@ -46,12 +49,16 @@ const (
 	dialTimeout     = 10 * time.Second
 	headerTimeout   = 5 * time.Minute // a plan may take that long, an answer never does
 	defaultPatience = time.Minute
+	defaultStall    = time.Minute
 )
 
 // New makes a Client; nothing is sent yet.
 func New(o Options) *Client {
 	if o.Patience == 0 {
 		o.Patience = defaultPatience
+	}
+	if o.Stall == 0 {
+		o.Stall = defaultStall
 	}
 	transport := &http.Transport{
 		ReadBufferSize:        streamBuffer,

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"sync/atomic"
+	"time"
 
 	"github.com/runnerml/runner/internal/controller"
 )
@@ -37,6 +39,9 @@ type outputReader struct {
 	line  *line
 	body  io.ReadCloser // nil: the end is reached
 }
+
+// errStalled is a line over which nothing comes, and that nobody says is broken.
+var errStalled = errors.New("nothing comes any more")
 
 // open asks for what follows the bytes that came, until it is answered.
 func (o *outputReader) open() error {
@@ -79,7 +84,7 @@ func (o *outputReader) Read(p []byte) (int, error) {
 		if o.body == nil {
 			return 0, io.EOF
 		}
-		n, err := o.body.Read(p)
+		n, err := o.readSome(p)
 		if n > 0 {
 			o.at += int64(n)
 			o.line.works()
@@ -96,6 +101,22 @@ func (o *outputReader) Read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
+}
+
+// readSome reads what comes, or finds that nothing does for too long.
+func (o *outputReader) readSome(p []byte) (int, error) {
+	var stalled atomic.Bool
+	body := o.body
+	timer := time.AfterFunc(o.c.Stall, func() {
+		stalled.Store(true)
+		_ = body.Close() // ends Read
+	})
+	n, err := body.Read(p)
+	timer.Stop()
+	if stalled.Load() && n == 0 {
+		err = errStalled
+	}
+	return n, err
 }
 
 // Close drops the connection.

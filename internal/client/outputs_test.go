@@ -7,23 +7,36 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/runnerml/runner/internal/client"
 	"github.com/runnerml/runner/internal/controller"
 	"github.com/runnerml/runner/internal/server/servertest"
 )
 
-// shortConn breaks after so many bytes.
+// shortConn breaks after so many bytes; one that stalls says nothing of it.
 type shortConn struct {
 	net.Conn
-	left atomic.Int64
+	left   atomic.Int64
+	stalls bool
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (s *shortConn) Close() error {
+	s.once.Do(func() { close(s.closed) })
+	return s.Conn.Close()
 }
 
 func (s *shortConn) Read(p []byte) (int, error) {
 	left := s.left.Load()
 	if left <= 0 {
+		if s.stalls {
+			<-s.closed
+		}
 		return 0, net.ErrClosed
 	}
 	n, err := s.Conn.Read(p[:min(int64(len(p)), left)])
@@ -48,15 +61,24 @@ func TestOutputOverBrokenLines(t *testing.T) {
 	if _, err := submitting.Follow(t.Context(), r.ID, controller.LogQuery{}, io.Discard, func(controller.Notice) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
-	for name, offset := range map[string]int64{"from its beginning": 0, "from the middle": 500_000, "from its end": int64(len(content))} {
+	for name, how := range map[string]struct {
+		offset int64
+		stalls bool
+	}{
+		"from its beginning":                     {},
+		"from the middle":                        {offset: 500_000},
+		"from its end":                           {offset: int64(len(content))},
+		"over lines of which nobody hears again": {stalls: true},
+	} {
+		offset := how.offset
 		t.Run(name, func(t *testing.T) {
 			var dials atomic.Int64
-			c := client.New(client.Options{Dial: func(ctx context.Context) (net.Conn, error) {
+			c := client.New(client.Options{Stall: 100 * time.Millisecond, Dial: func(ctx context.Context) (net.Conn, error) {
 				conn, err := a.Home.Dial(ctx)
 				if err != nil {
 					return nil, err
 				}
-				short := &shortConn{Conn: conn}
+				short := &shortConn{Conn: conn, stalls: how.stalls, closed: make(chan struct{})}
 				short.left.Store(100_000 + 7_001*dials.Add(1))
 				return short, nil
 			}})

@@ -260,25 +260,25 @@ func (w *blobWorld) nameOf(blob string) string {
 	return strings.TrimPrefix(blob, "set/")
 }
 
-// dueKill says when the next kill is due: every other time the large file is on
-// its way.
+// dueKill says when the next kill is due: a moment after one of the next
+// requests, every other time of those for the large file, while there are any.
 func (w *blobWorld) dueKill(p leg, killed int, prefix string) <-chan struct{} {
-	n, match := 1+w.random.IntN(max(1, p.requests/p.kills)), p.match
+	n, ofLarge := 1+w.random.IntN(max(1, p.requests/p.kills)), -1
 	if killed%2 == 0 {
-		n = 3 + w.random.IntN(max(1, p.ofLarge/p.kills))
-		match = func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, largeName) && p.match(r) }
+		n, ofLarge = n+p.requests/p.kills, 3+w.random.IntN(max(1, p.ofLarge/p.kills))
 	}
-	return w.onRequest(n, time.Duration(w.random.Int64N(int64(30*time.Millisecond))), prefix, match)
-}
-
-// onRequest says when the n-th request of a kind came, and a moment more passed.
-func (w *blobWorld) onRequest(n int, moment time.Duration, prefix string, match func(*http.Request) bool) <-chan struct{} {
-	due := make(chan struct{})
+	moment := time.Duration(w.random.Int64N(int64(30 * time.Millisecond)))
+	due, told := make(chan struct{}), false
 	w.proxy.Set(func(_ int, r *http.Request) testenv.Fault {
-		if strings.HasPrefix(r.URL.Path, prefix) && match(r) {
-			if n--; n == 0 {
-				time.AfterFunc(moment, func() { close(due) })
-			}
+		if !strings.HasPrefix(r.URL.Path, prefix) || !p.match(r) || told {
+			return testenv.Fault{}
+		}
+		n--
+		if strings.HasSuffix(r.URL.Path, largeName) {
+			ofLarge--
+		}
+		if told = n == 0 || ofLarge == 0; told {
+			time.AfterFunc(moment, func() { close(due) })
 		}
 		return testenv.Fault{}
 	})
