@@ -108,7 +108,7 @@ func unreadableClaim(name string) error {
 
 // putClaim claims a machine. Of two that do so at once one wins, and the other
 // gets a *ClaimedError. takeOver replaces what is there. made tells whether
-// there was no claim of ours before.
+// there was none before, also with an error: then there may be one now.
 func putClaim(ctx context.Context, h host.Host, c Claim, takeOver bool) (made bool, err error) {
 	data, err := json.MarshalIndent(c, "", "  ")
 	if err != nil {
@@ -124,29 +124,37 @@ func putClaim(ctx context.Context, h host.Host, c Claim, takeOver bool) (made bo
 		}
 		return true, nil
 	}
-	if err := checkForeign(ctx, h); err != nil {
+	before, err := ReadClaim(ctx, h)
+	if err == nil && before == nil {
+		err = checkForeign(ctx, h)
+	}
+	if err != nil {
 		return false, err
 	}
+	made = before == nil
 	// A hard link is made by one of two only.
-	half := path.Join(h.Root(), claimName+"."+c.Installation+"."+c.Target)
+	half := path.Join(h.Root(), halfClaims(c.Installation)+c.Target)
 	if err := h.WriteFile(ctx, half, data, privateFile); err != nil {
-		return false, fmt.Errorf("claim the machine: %w", err)
+		return made, fmt.Errorf("claim the machine: %w", err)
 	}
 	linkErr := h.Run(ctx, host.Command{Argv: []string{"ln", "--", half, claimPath(h)}})
 	if err := h.RemoveAll(ctx, half); err != nil {
-		return false, fmt.Errorf("claim the machine: %w", err)
+		return made, fmt.Errorf("claim the machine: %w", err)
 	}
 	found, err := ReadClaim(ctx, h)
 	switch {
 	case err != nil:
-		return false, err
+		return made, err
 	case found == nil:
-		return false, fmt.Errorf("claim the machine: %w", linkErr)
+		return made, fmt.Errorf("claim the machine: %w", linkErr)
 	case found.Installation != c.Installation || found.Target != c.Target:
 		return false, &ClaimedError{Claim: *found, Ours: found.Installation == c.Installation}
 	}
 	return linkErr == nil, nil
 }
+
+// halfClaims is how the names of claims begin that an installation is making.
+func halfClaims(installation string) string { return claimName + "." + installation + "." }
 
 // ForeignError is a directory for our things that holds somebody else's under
 // the names of ours.
@@ -167,9 +175,6 @@ func (e *ForeignError) Hint() string {
 // checkForeign refuses a directory without a claim that holds names of ours:
 // detaching would remove them.
 func checkForeign(ctx context.Context, h host.Host) error {
-	if c, err := ReadClaim(ctx, h); err != nil || c != nil {
-		return err
-	}
 	entries, err := h.ReadDir(ctx, h.Root())
 	if err != nil {
 		return fmt.Errorf("look into our directory on the machine: %w", err)

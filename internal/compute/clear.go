@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
+	"strings"
 
 	"github.com/runnerml/runner/internal/host"
 )
@@ -18,20 +20,32 @@ var ours = []string{"runs", "environments", "objects", "inputs", "bin", toolsDir
 // removeOurs takes away what we put on a machine, the claim last: when it is
 // cut, the machine is still ours and it can be done again. What else lies in
 // the directory, and a directory that holds more, stays.
-func removeOurs(ctx context.Context, h host.Host) error {
-	for _, name := range append(ours, claimName) {
-		if err := h.RemoveAll(ctx, path.Join(h.Root(), name)); err != nil {
-			return fmt.Errorf("remove %s from the machine: %w", name, err)
-		}
-	}
-	left, err := h.ReadDir(ctx, h.Root())
+func removeOurs(ctx context.Context, h host.Host, installation string) error {
+	there, err := h.ReadDir(ctx, h.Root())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("see what is left on the machine: %w", err)
+		return fmt.Errorf("see what is on the machine: %w", err)
 	}
-	if len(left) > 0 {
+	left := false
+	for _, e := range there {
+		name := e.Name()
+		if name == claimName {
+			continue
+		}
+		if !slices.Contains(ours, name) && !strings.HasPrefix(name, host.Unfinished) && !strings.HasPrefix(name, halfClaims(installation)) {
+			left = true
+			continue
+		}
+		if err := h.RemoveAll(ctx, path.Join(h.Root(), name)); err != nil {
+			return fmt.Errorf("remove %s from the machine: %w", name, err)
+		}
+	}
+	if err := h.RemoveAll(ctx, claimPath(h)); err != nil {
+		return fmt.Errorf("remove %s from the machine: %w", claimName, err)
+	}
+	if left {
 		return nil
 	}
 	// rmdir refuses what was filled meanwhile.

@@ -230,6 +230,8 @@ func TestRemoveOurs(t *testing.T) {
 	}{
 		{"all is ours", []string{"runs/a/attempts/1/x", "bin/runner", "claim.json"}, nil},
 		{"something is not", []string{"bin/runner", "notes.txt", "data/big"}, []string{"data", "notes.txt"}},
+		{"what was being written", []string{"claim.json", "claim.json.one.gpubox", ".new-abc"}, nil},
+		{"another is claiming it", []string{"bin/runner", "claim.json.two.gpubox"}, []string{"claim.json.two.gpubox"}},
 		{"nothing", nil, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -241,7 +243,7 @@ func TestRemoveOurs(t *testing.T) {
 				}
 			}
 			for range 2 {
-				if err := removeOurs(ctx, h); err != nil {
+				if err := removeOurs(ctx, h, "one"); err != nil {
 					t.Fatal(err)
 				}
 			}

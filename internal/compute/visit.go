@@ -146,7 +146,7 @@ const leastFree = 32 << 20
 
 // Take asks the machine for all it has, and sees that we can work there.
 func (v *Visit) Take(ctx context.Context) (*inventory.Inventory, error) {
-	inv, err := v.m.take(ctx, v.c)
+	inv, err := v.take(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -162,6 +162,20 @@ func (v *Visit) Take(ctx context.Context) (*inventory.Inventory, error) {
 		return nil, &NotWritableError{Path: v.c.Root(), Why: fmt.Sprintf("only %d MiB are free on its disk", d.Free>>20)}
 	}
 	return inv, nil
+}
+
+func (v *Visit) take(ctx context.Context) (*inventory.Inventory, error) {
+	if _, here := v.c.(host.Local); here {
+		return v.m.take(ctx, v.c)
+	}
+	within, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	a := &asking{Host: v.c, end: end}
+	inv, err := v.m.take(within, a)
+	if lost := a.why(); lost != nil {
+		return nil, fmt.Errorf("ask what the machine has: %w", lost)
+	}
+	return inv, err
 }
 
 // Claim marks the machine as ours. made tells that it was not before.
@@ -243,7 +257,7 @@ func (v *Visit) Clear(ctx context.Context) error {
 	if err != nil || !ours {
 		return err
 	}
-	return removeOurs(ctx, v.c)
+	return removeOurs(ctx, v.c, v.m.Installation)
 }
 
 // Ours tells a machine that has our claim: without it nothing says that what
@@ -263,10 +277,23 @@ func isNotOurs(err error) bool {
 	return gone || theirs && !claimed.Ours
 }
 
+// Explain says of an error of a visit what it means when the machine answers no
+// more: what was being done ("attaching"), and what a person can do.
+func (v *Visit) Explain(err error, doing, advice string) error {
+	_, trouble := v.c.Trouble()
+	if _, told := errors.AsType[*ReachError](err); err == nil || told || trouble == nil && !errors.Is(err, sshhost.ErrUnreachable) {
+		return err
+	}
+	return &ReachError{
+		Name: v.t.Name, Temporary: true, Advice: advice,
+		Err: fmt.Errorf("%s %s was cut: %w", doing, v.t.Name, err),
+	}
+}
+
 // Leave removes the directory that logging in made, when nothing is in it and
 // nobody named it: the machine was refused.
 func (v *Visit) Leave(ctx context.Context) {
-	if v.t.Config.RemoteDir != "" {
+	if _, trouble := v.c.Trouble(); trouble != nil || v.t.Config.RemoteDir != "" {
 		return
 	}
 	// rmdir refuses what is in use; then it stays.

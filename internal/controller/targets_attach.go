@@ -52,8 +52,9 @@ func (c *Controller) Attach(ctx context.Context, a Attachment) (_ *TargetInfo, e
 	taken := false // by the backend
 	defer func() {
 		if !taken {
+			err = v.Explain(err, "attaching", "nothing is attached; when it answers again, give the same command again")
 			v.Leave(ctx)
-			err = errors.Join(err, v.Close())
+			c.endVisit(v, t)
 		}
 	}()
 	if err := c.identify(ctx, v, t, a.AllowSameMachine); err != nil {
@@ -62,16 +63,16 @@ func (c *Controller) Attach(ctx context.Context, a Attachment) (_ *TargetInfo, e
 	if t.Facts, err = v.Take(ctx); err != nil {
 		return nil, err
 	}
-	made, err := v.Claim(ctx, a.TakeOver)
-	if err != nil {
-		return nil, err
-	}
+	made, err := c.claim(ctx, v, a.TakeOver)
 	keep := false
 	defer func() {
 		if made && !keep && !a.TakeOver {
 			c.undoClaim(ctx, t, sealed)
 		}
 	}()
+	if err != nil {
+		return nil, err
+	}
 	if m := t.Config.Micromamba; m != nil {
 		if err := c.installMicromamba(ctx, v, t, m); err != nil {
 			return nil, err
@@ -94,6 +95,26 @@ func (c *Controller) Attach(ctx context.Context, a Attachment) (_ *TargetInfo, e
 	c.begin(next)
 	c.log.Info("a target was attached", "target", t.Name, "kind", t.Kind)
 	return c.Target(ctx, t.Name)
+}
+
+// claim marks a machine as ours. A claim of ours for a target that is not there
+// is left of an attaching that was cut, or of one that was forgotten.
+func (c *Controller) claim(ctx context.Context, v *compute.Visit, takeOver bool) (made bool, err error) {
+	made, err = v.Claim(ctx, takeOver)
+	if claimed, ok := errors.AsType[*compute.ClaimedError](err); ok && claimed.Ours {
+		if _, unknown := c.target(claimed.Claim.Target); unknown != nil {
+			_, err = v.Claim(ctx, true)
+		}
+		return false, err
+	}
+	return made, err
+}
+
+// endVisit ends a visit that nothing more is asked of.
+func (c *Controller) endVisit(v *compute.Visit, t *compute.Target) {
+	if err := v.Close(); err != nil {
+		c.log.Warn("the connection to a machine did not end well", "target", t.Name, "error", err)
+	}
 }
 
 // installMicromamba puts one on the machine, which has a conda tool then.
@@ -215,7 +236,9 @@ func (c *Controller) CheckTarget(ctx context.Context, name string) (*TargetCheck
 		return nil, err
 	}
 	facts, err := c.checkVisit(ctx, v)
-	if err = errors.Join(err, v.Close()); err != nil {
+	err = v.Explain(err, "checking", "try again when it answers")
+	c.endVisit(v, &t.record.Target)
+	if err != nil {
 		return nil, err
 	}
 	if err := c.store.TouchTarget(ctx, name, c.now().UTC()); err != nil {

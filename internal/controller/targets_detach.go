@@ -61,7 +61,7 @@ func (c *Controller) Detach(ctx context.Context, name string, d Detachment) (err
 		return err
 	}
 	// One that is idle may come back by being asked.
-	if why := t.away(); why != "" && !d.Forget && (t.absence != nil || t.slots.busy()) {
+	if why := t.away(); why != "" && !d.Forget && t.slots.busy() {
 		t.slots.reopen()
 		return c.whyNotDetached(t, why)
 	}
@@ -77,6 +77,12 @@ func (c *Controller) Detach(ctx context.Context, name string, d Detachment) (err
 		return err
 	}
 	since := t.missedSince()
+	if t.absence != nil && !d.Forget { // nobody is to reach it meanwhile
+		c.closeTarget(t)
+		if t, err = c.named(name); err != nil {
+			return err
+		}
+	}
 	if d.Forget {
 		c.closeTarget(t)
 	} else if err := c.clear(ctx, t); err != nil {
@@ -177,40 +183,70 @@ func (c *Controller) closeTarget(t *target) {
 }
 
 // clear removes what we put on a target's machine, and closes the target.
-func (c *Controller) clear(ctx context.Context, t *target) error {
+func (c *Controller) clear(ctx context.Context, t *target) (err error) {
 	v, err := c.visit(ctx, &t.record.Target, t.record.sealed)
 	if err != nil {
 		if reach, ok := errors.AsType[*compute.ReachError](err); ok {
-			reach.Advice = "to forget a machine that is there no more: runner compute detach --forget " + t.name
+			reach.Advice = forgetAdvice(t.name)
 		}
 		c.closeTarget(t)
 		return err
 	}
+	defer func() {
+		err = v.Explain(err, "detaching", "give the command again when it answers; "+forgetAdvice(t.name))
+		c.endVisit(v, &t.record.Target)
+	}()
 	ours, err := v.Ours(ctx)
-	if err == nil && ours {
-		err = removeEnvironments(ctx, t)
+	if err != nil || !ours { // or we did this before, and never heard of it
+		c.closeTarget(t)
+		if err == nil {
+			v.Leave(ctx)
+		}
+		return err
 	}
+	err = c.clearEnvironments(ctx, t)
 	c.closeTarget(t)
-	if err == nil && ours {
-		err = v.Clear(ctx)
+	if err != nil {
+		return err
 	}
-	return errors.Join(err, v.Close())
+	return v.Clear(ctx)
+}
+
+// clearEnvironments removes the environments on a target, also on one that is
+// there again and that nobody has reached yet.
+func (c *Controller) clearEnvironments(ctx context.Context, t *target) error {
+	if t.absence == nil {
+		return removeEnvironments(ctx, t.name, t.backend)
+	}
+	door, err := c.openTarget(ctx, &t.record.Target, t.record.sealed)
+	if err != nil {
+		return err
+	}
+	err = removeEnvironments(ctx, t.name, door.Backend)
+	if closeErr := door.Close(); closeErr != nil {
+		c.log.Warn("the connection to a target did not end well", "target", t.name, "error", closeErr)
+	}
+	return err
+}
+
+func forgetAdvice(name string) string {
+	return "to forget a machine that is there no more: runner compute detach --forget " + name
 }
 
 // removeEnvironments removes the environments on a target: also images, which
 // are not in our directory there.
-func removeEnvironments(ctx context.Context, t *target) error {
-	k, ok := t.backend.(backends.EnvironmentKeeper)
+func removeEnvironments(ctx context.Context, name string, b backends.Backend) error {
+	k, ok := b.(backends.EnvironmentKeeper)
 	if !ok {
 		return nil
 	}
 	made, err := k.Environments(ctx)
 	if err != nil {
-		return fmt.Errorf("list the environments on %s: %w", t.name, err)
+		return fmt.Errorf("list the environments on %s: %w", name, err)
 	}
 	for _, m := range made {
 		if err := k.RemoveEnvironment(ctx, m.Digest); err != nil {
-			return fmt.Errorf("remove environment %s from %s: %w", m.Digest, t.name, err)
+			return fmt.Errorf("remove environment %s from %s: %w", m.Digest, name, err)
 		}
 	}
 	return nil

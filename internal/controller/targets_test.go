@@ -47,6 +47,7 @@ type fakeMachine struct {
 	trouble error // of a connection that is open
 	since   time.Time
 	tries   int // how often it was connected to, in vain or not
+	line    *fakeLine
 	images  []string
 }
 
@@ -96,8 +97,10 @@ func (w *world) seenFrom(installation string) *compute.Machines {
 				return nil, &compute.ReachError{Name: t.Name, Err: errors.New("no such host")}
 			case m.down != nil:
 				return nil, m.down
+			case m.line.isCut():
+				return nil, &compute.ReachError{Name: t.Name, Err: errLineCut, Advice: "check the address", Temporary: true}
 			}
-			return fakeConnection{Here: host.NewHere(w.root(m)), id: m.id, key: m.key, trouble: func() (time.Time, error) {
+			return fakeConnection{Here: host.NewHere(w.root(m)), id: m.id, key: m.key, line: m.line, trouble: func() (time.Time, error) {
 				w.mu.Lock()
 				defer w.mu.Unlock()
 				return m.since, m.trouble
@@ -109,6 +112,9 @@ func (w *world) seenFrom(installation string) *compute.Machines {
 			m := w.machines[t.Config.Address]
 			if m.broken != nil {
 				return nil, m.broken
+			}
+			if err := m.line.over(func() error { return nil }); err != nil {
+				return nil, err
 			}
 			return keepingBackend{fakeBackend{m.target}, m}, nil
 		},
@@ -155,6 +161,7 @@ type fakeConnection struct {
 	*host.Here
 	id, key string
 	trouble func() (time.Time, error)
+	line    *fakeLine
 }
 
 func (c fakeConnection) HostKey() string { return c.key }
@@ -178,13 +185,20 @@ func (c fakeConnection) Greeting() sshhost.Greeting {
 
 func (c fakeConnection) Judge(func(sshhost.Greeting) error) {}
 
-func (c fakeConnection) Trouble() (time.Time, error) { return c.trouble() }
+func (c fakeConnection) Trouble() (time.Time, error) {
+	if c.line.isCut() {
+		return time.Now(), errLineCut
+	}
+	return c.trouble()
+}
 
 func (c fakeConnection) Open(ctx context.Context, path string) (host.File, error) {
 	if path == "/etc/machine-id" {
 		return fakeFile{bytes.NewReader(fmt.Appendf(nil, "%032x\n", c.id)[:33])}, nil
 	}
-	return c.Here.Open(ctx, path)
+	var f host.File
+	err := c.line.over(func() (err error) { f, err = c.Here.Open(ctx, path); return err })
+	return f, err
 }
 
 type fakeFile struct{ *bytes.Reader }

@@ -158,3 +158,40 @@ func commandsWhileAway(t *testing.T) {
 	}
 	b.nothingLeft()
 }
+
+// cutWhileAttaching: attaching over a line that goes down says so, and leaves nothing that is in the way of another try.
+func cutWhileAttaching(t *testing.T) {
+	b := newBox(t)
+	tool := filepath.Join(b.user.Home, "bin", "micromamba") // which attaching asks for its version
+	b.write(tool, []byte("#!/bin/sh\ntouch \"$HOME/asked\"\nexec sleep 5\n"))
+	if err := errors.Join(os.Chmod(tool, 0o755), os.Chown(filepath.Join(b.user.Home), b.user.UID, -1)); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan said, 1)
+	attach := func(name string) []string {
+		return []string{
+			"compute", "attach", "ssh", name, "--address", b.user.Name + "@" + b.server.Address, "--identity", b.user.Key,
+			"--host-key", b.server.Fingerprint, "--allow-same-machine",
+		}
+	}
+	go func() { done <- b.ask(0, attach("box")...) }()
+	b.eventually("the machine to be asked", func() bool { _, err := os.Stat(filepath.Join(b.user.Home, "asked")); return err == nil })
+	b.net.Down()
+	s := <-done
+	if s.code != 3 || !strings.HasPrefix(s.err, "error: attaching box was cut: ") || !strings.Contains(s.err, b.server.Address) ||
+		!strings.Contains(s.err, "\nhint: nothing is attached; when it answers again, give the same command again\n") || strings.Count(s.err, "\n") != 2 {
+		t.Errorf("attach: exit code %d, said %q", s.code, s.err)
+	}
+	b.net.Up()
+	if err := os.Remove(tool); err != nil {
+		t.Fatal(err)
+	}
+	b.eventually("another try", func() bool { return b.ask(0, attach("other")...).code == 0 })
+	if list := b.cli.Run("compute", "list", "-o", "json"); strings.Count(list, `"name"`) != 2 || !strings.Contains(list, `"other"`) {
+		t.Errorf("targets: %s", list)
+	}
+	b.cli.Run("compute", "detach", "other")
+	if left, err := os.ReadDir(filepath.Join(b.user.Home, ".runner")); err == nil {
+		t.Error("left on the machine:", left)
+	}
+}

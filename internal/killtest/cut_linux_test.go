@@ -149,7 +149,7 @@ func cutLines(t *testing.T) {
 		"logs":        func(b *box) { b.net.Down() },
 		"collect":     func(b *box) { b.net.Drop(false, true) },
 	}
-	tests := map[string]func(*testing.T){"down for ever": cutForEver, "down, and commands": commandsWhileAway}
+	tests := map[string]func(*testing.T){"down for ever": cutForEver, "down, and commands": commandsWhileAway, "down, attaching": cutWhileAttaching}
 	for _, p := range phases(downTime()) {
 		tests["down, "+p.name] = func(t *testing.T) {
 			p.in(t, func(b *box, id string, p phase) { b.cut(id, p, ways[p.name]) })

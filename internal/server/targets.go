@@ -146,7 +146,7 @@ func isTarget(err error, p *Problem) bool {
 	if e, ok := errors.AsType[*compute.ClaimedError](err); ok {
 		p.Code, p.Hint = Conflict, "if it is yours to take: runner compute attach ... --take-over"
 		if e.Ours {
-			p.Hint = "detach it first, or name another directory with --remote-dir; when it was detached with --forget, --take-over takes it back"
+			p.Hint = "detach it first, or name another directory with --remote-dir"
 		}
 		return true
 	}
