@@ -139,6 +139,8 @@ func reachError(t *Target, err error) *ReachError {
 	var (
 		auth    *sshhost.AuthError
 		key     *sshhost.HostKeyError
+		busy    *sshhost.BusyError
+		mute    *sshhost.MuteError
 		file    *sshhost.KeyFileError
 		secret  *ReferenceError
 		timeout = errors.Is(err, context.DeadlineExceeded)
@@ -164,6 +166,15 @@ func reachError(t *Target, err error) *ReachError {
 		}
 	case errors.As(err, &auth):
 		r.Advice = "try " + sshCommand(t.Config.Address) + " yourself; give a key with --identity, or a password with --password"
+	case errors.As(err, &busy):
+		r.Temporary = true
+		r.Advice = "try again when the other logins there are over, or have MaxStartups raised in its sshd_config"
+		if !busy.Says {
+			r.Advice += "; if it never answers, check the address and its firewall"
+		}
+	case errors.As(err, &mute):
+		r.Temporary = true
+		r.Advice = "see what hangs there with " + sshCommand(t.Config.Address) + " true: it may be in .bashrc or .profile, or a home on a network disk"
 	case errors.Is(err, sshhost.ErrUnreachable), timeout:
 		r.Temporary = true
 		r.Advice = "check the address, that the machine is up, and its firewall"

@@ -3,6 +3,7 @@ package compute
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -10,10 +11,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/crypto/ssh"
 
 	"github.com/runnerml/runner/internal/host"
+	"github.com/runnerml/runner/internal/host/sshhost"
 	"github.com/runnerml/runner/internal/inventory"
 	"github.com/runnerml/runner/internal/testenv"
 )
@@ -323,4 +327,31 @@ func TestOneMachine(t *testing.T) {
 // probe asks only for the disk: what is installed does not matter here.
 func probe(ctx context.Context, h host.Host) (*inventory.Inventory, error) {
 	return inventory.Take(ctx, h, inventory.Options{})
+}
+
+// What is wrong behind the door of a machine that is up is not its firewall.
+func TestAdviceOfATemporaryFailure(t *testing.T) {
+	box := &Target{Name: "box", Config: Config{Address: "ana@gpubox:2222"}}
+	for _, c := range []struct {
+		name string
+		err  error
+		want string
+	}{
+		{"too many logins", &sshhost.BusyError{Address: "gpubox:2222", Says: true, Err: io.EOF}, "try again when the other logins there are over, or have MaxStartups raised in its sshd_config"},
+		{
+			"too many logins, perhaps", &sshhost.BusyError{Address: "gpubox:2222", Err: io.EOF},
+			"try again when the other logins there are over, or have MaxStartups raised in its sshd_config; if it never answers, check the address and its firewall",
+		},
+		{"a shell that says nothing", &sshhost.MuteError{Address: "gpubox:2222", After: time.Minute}, "see what hangs there with ssh -p 2222 ana@gpubox true: it may be in .bashrc or .profile, or a home on a network disk"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := reachError(box, c.err)
+			if diff := cmp.Diff(c.want, got.Advice); diff != "" {
+				t.Error(diff)
+			}
+			if !IsTemporary(got) {
+				t.Error("it is not tried again")
+			}
+		})
+	}
 }

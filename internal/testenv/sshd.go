@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -152,7 +153,7 @@ func (s *SSHServer) configure(o SSHOptions) error {
 	lines = append(lines, // of two that say the same the first counts
 		"ListenAddress "+host, "Port "+port, "PidFile none", "UsePAM no", "StrictModes no", "PrintMotd no", "PrintLastLog no",
 		"HostKey "+filepath.Join(s.Dir, "host_ed25519"), "HostKey "+filepath.Join(s.Dir, "host_ecdsa"),
-		"AuthorizedKeysFile "+filepath.Join(s.Dir, "keys/%u"), "LogLevel VERBOSE", "MaxStartups 100", "PermitRootLogin no",
+		"AuthorizedKeysFile "+filepath.Join(s.Dir, "keys/%u"), "LogLevel VERBOSE", "PermitRootLogin no",
 	)
 	if o.MaxSessions > 0 {
 		lines = append(lines, fmt.Sprintf("MaxSessions %d", o.MaxSessions))
@@ -162,6 +163,9 @@ func (s *SSHServer) configure(o SSHOptions) error {
 	}
 	if o.NoForwarding {
 		lines = append(lines, "AllowTcpForwarding no", "AllowStreamLocalForwarding no")
+	}
+	if !slices.ContainsFunc(o.Config, func(line string) bool { return strings.HasPrefix(line, "MaxStartups ") }) {
+		lines = append(lines, "MaxStartups 100")
 	}
 	lines = append(lines, o.Config...)
 	return os.WriteFile(s.config(), []byte(strings.Join(lines, "\n")+"\n"), 0o600)

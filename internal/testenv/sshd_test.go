@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -73,4 +75,27 @@ func portOf(t *testing.T, address string) string {
 		t.Fatal(err)
 	}
 	return port
+}
+
+// What a test asks for counts, also where every server has a line of its own.
+func TestSSHDTakesTheTestsLines(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		lines []string
+		want  string
+	}{
+		{"none", nil, "maxstartups 100:30:100"},
+		{"its own", []string{"MaxStartups 1:100:1"}, "maxstartups 1:100:1"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := SSHD(t, SSHOptions{Config: c.lines})
+			said, err := output(exec.CommandContext(t.Context(), sshdProgram, "-T", "-f", s.config()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Contains(strings.Split(said, "\n"), c.want) {
+				t.Errorf("no line %q in\n%s", c.want, said)
+			}
+		})
+	}
 }

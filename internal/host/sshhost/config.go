@@ -60,6 +60,12 @@ type Config struct {
 	// DialTimeout bounds each step to a connection that waits for the other
 	// side (10 s), not what the functions above take.
 	DialTimeout time.Duration
+	// GreetTimeout bounds how long the user's shell may say nothing after a login
+	// (1 min): what runs at each login there may hang.
+	GreetTimeout time.Duration
+	// BusyPatience is how long Open tries again with a server that has too many
+	// logins under way to take ours (20 s).
+	BusyPatience time.Duration
 	// KeepAlive is how often the other side is asked whether it lives (10 s).
 	// When nothing comes for three times that after a question, the connection is
 	// dead: a line that was cut is known after at most four times that.
@@ -83,10 +89,12 @@ type Login struct {
 }
 
 const (
-	defaultRoot        = "~/.runner"
-	defaultDialTimeout = 10 * time.Second
-	defaultKeepAlive   = 10 * time.Second
-	defaultPatience    = time.Minute
+	defaultRoot         = "~/.runner"
+	defaultDialTimeout  = 10 * time.Second
+	defaultGreetTimeout = time.Minute
+	defaultBusyPatience = 20 * time.Second
+	defaultKeepAlive    = 10 * time.Second
+	defaultPatience     = time.Minute
 	// lostAfter is for how many times KeepAlive nothing need come.
 	lostAfter = 3
 )
@@ -98,6 +106,12 @@ func (c Config) withDefaults() Config {
 	}
 	if c.DialTimeout <= 0 {
 		c.DialTimeout = defaultDialTimeout
+	}
+	if c.GreetTimeout <= 0 {
+		c.GreetTimeout = defaultGreetTimeout
+	}
+	if c.BusyPatience <= 0 {
+		c.BusyPatience = defaultBusyPatience
 	}
 	if c.KeepAlive <= 0 {
 		c.KeepAlive = defaultKeepAlive

@@ -107,6 +107,9 @@ func (d *dialer) try(ctx context.Context, h hop, before []*ssh.Client, algorithm
 	})
 	if err != nil {
 		_ = w.Close() // already failing
+		if busy := w.busy(h); busy != nil {
+			return nil, nil, busy
+		}
 		if cause := w.cause(); cause != nil {
 			err = fmt.Errorf("%w (%w)", cause, err)
 		} else if said := w.foreign(); said != "" {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // ErrUnreachable is what UnreachableError and LostError are: the machine
@@ -31,6 +32,43 @@ func (e *UnreachableError) Error() string {
 }
 
 func (e *UnreachableError) Unwrap() []error { return []error{ErrUnreachable, e.Err} }
+
+// BusyError is a server that ended the connection before it said anything of
+// its own: it has as many logins under way as it allows, as it may say itself.
+type BusyError struct {
+	Address string
+	// Says: the server named its limit. Else it may be something else.
+	Says bool
+	// Tried is how long; zero: once.
+	Tried time.Duration
+	Err   error
+}
+
+func (e *BusyError) Error() string {
+	tried := ""
+	if e.Tried > 0 {
+		tried = fmt.Sprintf(" (tried for %s)", e.Tried.Round(time.Second))
+	}
+	if e.Says {
+		return fmt.Sprintf("%s takes no login now: as many are under way as it allows, by MaxStartups of its sshd_config%s", e.Address, tried)
+	}
+	return fmt.Sprintf("%s ends each connection before it says anything%s: as many logins may be under way as it allows (MaxStartups of its sshd_config), or it lets nobody in from here: %v",
+		e.Address, tried, e.Err)
+}
+
+func (e *BusyError) Unwrap() []error { return []error{ErrUnreachable, e.Err} }
+
+// MuteError is a machine that let us in, and whose shell then said nothing.
+type MuteError struct {
+	Address string
+	After   time.Duration
+}
+
+func (e *MuteError) Error() string {
+	return fmt.Sprintf("%s lets us in, and its shell says nothing for %s: what runs there at each login may hang", e.Address, e.After)
+}
+
+func (e *MuteError) Unwrap() error { return ErrUnreachable }
 
 // LostError is a connection that broke during an operation.
 type LostError struct {

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/runnerml/runner/internal/host"
 )
@@ -29,10 +28,6 @@ type Found struct {
 	There   bool
 	Content string
 }
-
-// greetLimit bounds a greeting where nobody waits for it with a patience of
-// his own.
-const greetLimit = time.Minute
 
 // maxLines is how long a file may be that a greeting brings.
 const maxLines = 200
@@ -174,9 +169,15 @@ func bootOf(said string) string {
 // welcome hears a connection's greeting, and ends one that is of no use. first
 // says that it is the only one: then the command ahead is started.
 func (h *Host) welcome(ctx context.Context, c *conn, first bool) error {
-	g, err := c.greet(ctx, h.life, h.cfg, first)
-	if err == nil {
+	mute := &MuteError{Address: h.Address(), After: h.cfg.GreetTimeout}
+	within, cancel := context.WithTimeoutCause(ctx, h.cfg.GreetTimeout, mute)
+	defer cancel()
+	g, err := c.greet(within, h.life, h.cfg, first)
+	switch {
+	case err == nil:
 		err = h.accept(g)
+	case ctx.Err() == nil && errors.Is(err, mute):
+		err = mute
 	}
 	if err != nil {
 		c.kill(errUnwanted)

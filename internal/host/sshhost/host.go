@@ -53,8 +53,9 @@ type attempt struct {
 	err  error
 }
 
-// Open connects to a machine, logs in and makes Root there. It tries once: see
-// UnreachableError, AuthError, HostKeyError, KeyFileError and RefusedError.
+// Open connects to a machine, logs in and makes Root there. It tries once,
+// except where a server has too many logins under way: see UnreachableError,
+// BusyError, AuthError, HostKeyError, KeyFileError, RefusedError and MuteError.
 func Open(ctx context.Context, cfg Config) (*Host, error) {
 	cfg = cfg.withDefaults()
 	hops, err := cfg.way()
@@ -63,7 +64,7 @@ func Open(ctx context.Context, cfg Config) (*Host, error) {
 	}
 	h := &Host{cfg: cfg, dialer: dialer{cfg: cfg, hops: hops, keys: newKeyring(), slots: newSlots()}}
 	h.life, h.end = context.WithCancel(context.WithoutCancel(ctx))
-	c, err := h.dialer.dial(ctx, &h.tasks)
+	c, err := h.dialer.dialBusy(ctx, &h.tasks)
 	if err == nil {
 		err = h.welcome(ctx, c, true)
 	}
@@ -335,13 +336,11 @@ func (h *Host) again() (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeoutCause(h.life, greetLimit, errSilent)
-	defer cancel()
 	h.mu.Lock()
 	h.prune()
 	first := len(h.conns) == 0
 	h.mu.Unlock()
-	if err := h.welcome(ctx, c, first); err != nil {
+	if err := h.welcome(h.life, c, first); err != nil {
 		if !errors.Is(err, ErrUnreachable) {
 			err = &UnreachableError{Address: h.Address(), Err: err}
 		}
