@@ -61,6 +61,14 @@ type Saver interface {
 	Restore(ctx context.Context, run string, checkpoint artifact.Folder) error
 }
 
+// Viewer is a backend that can show what an attempt has in outputs/ and logs/
+// while it runs. (internal/machine offers it.)
+type Viewer interface {
+	// View is that directory as it is now, only to be read; nil: it is not on this
+	// computer. Nothing is asked: the attempt may not be there any more.
+	View(ref Ref) artifact.Folder
+}
+
 // LogFinder is a backend that can find places in an attempt's log without
 // reading all of it.
 type LogFinder interface {

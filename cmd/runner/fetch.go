@@ -38,7 +38,7 @@ type fetching struct {
 	into *artifact.Directory
 	dir  string
 	// count of files and bytes, for whoever watches.
-	files, total, whole, had, done atomic.Int64
+	files, total, whole, had, moving, done atomic.Int64
 }
 
 const (
@@ -61,7 +61,14 @@ func (f *fetching) all(ctx context.Context, files []controller.OutputFile, dir s
 	group, within := errgroup.WithContext(ctx)
 	group.SetLimit(fetchedAtOnce)
 	for _, file := range files {
-		group.Go(func() error { return f.explain(f.one(within, file), file) })
+		group.Go(func() error {
+			err := f.one(within, file)
+			if err != nil && !f.ended && isOther(err) {
+				f.leaveOut(file)
+				return nil
+			}
+			return f.explain(err, file)
+		})
 	}
 	if err := group.Wait(); err != nil {
 		return err
@@ -74,8 +81,21 @@ func (f *fetching) all(ctx context.Context, files []controller.OutputFile, dir s
 	if n := f.had.Load(); n > 0 {
 		there = fmt.Sprintf(", %d of them since before", n)
 	}
-	f.sayf("%s of %s in %s%s", plural(len(files), "file"), f.run, dir, there)
+	f.sayf("%s of %s in %s%s", plural(len(files)-int(f.moving.Load()), "file"), f.run, dir, there)
 	return nil
+}
+
+// isOther is a file that is again and again not what was listed, or not there.
+func isOther(err error) bool {
+	p, ok := errors.AsType[*server.Problem](err)
+	return errors.Is(err, artifact.ErrCorrupt) || errors.Is(err, io.ErrUnexpectedEOF) || ok && p.Code == server.NotFound
+}
+
+// leaveOut says that a file of a run that goes on is not fetched now.
+func (f *fetching) leaveOut(file controller.OutputFile) {
+	f.moving.Add(1)
+	f.total.Add(-file.Size)
+	f.sayf("left out %s: it changes while it is fetched", tidyLine(file.Path))
 }
 
 // explain says what an error means to whoever fetches.
@@ -211,7 +231,8 @@ func (f *fetching) try(ctx context.Context, file controller.OutputFile) error {
 		return err
 	}
 	defer body.Close()
-	m := &meteredReader{body, f, at}
+	// One that grows is what it was when it was listed.
+	m := &meteredReader{io.LimitReader(body, file.Size-at), f, at}
 	f.done.Add(at)
 	want := artifact.File{Path: file.Path, Size: file.Size, Mode: fs.FileMode(file.Mode).Perm() | 0o200, Digest: digestOf(file)}
 	if at > 0 {
@@ -265,7 +286,11 @@ func (f *fetching) toStdout(ctx context.Context, files []controller.OutputFile) 
 	defer body.Close()
 	defer f.lines.clear()
 	sum := sha256.New()
-	n, err := io.Copy(io.MultiWriter(f.out, sum), &meteredReader{body, f, 0})
+	from := io.Reader(body)
+	if file.Link == "" { // one that grows is what it was when it was listed
+		from = io.LimitReader(body, file.Size)
+	}
+	n, err := io.Copy(io.MultiWriter(f.out, sum), &meteredReader{from, f, 0})
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,8 @@ func newOutputs(c *cli) *cobra.Command {
 		Use:   "outputs RUN [PATTERN...]",
 		Short: "List, or fetch, what a run left in outputs/ and logs/",
 		Long: `Outputs lists what a run left in outputs/ and logs/, with sizes and SHA-256
-digests; of a run that goes on, what has come home so far.
+digests; of a run that goes on, what is there now: on this computer all that the
+script has left so far, elsewhere what has come home (outputs: {upload: live}).
 
 A PATTERN names a file, a directory, or has *, ?, [abc], {a,b} and ** (any
 number of directories). It counts from the top (logs/*.txt) and from outputs/
@@ -94,6 +95,9 @@ func (c *cli) outputs(ctx context.Context, client *client.Client, id string, pat
 			return err
 		}
 	}
+	if !r.State.Ended() && len(files) > 0 {
+		c.sayf("%s goes on: this is what it has left so far", r.ID)
+	}
 	switch {
 	case f.format.json():
 		return c.printJSON(chosen)
@@ -110,7 +114,7 @@ func leftNothing(r *run.Run) string {
 	if r.State.Ended() {
 		return r.ID + " left nothing"
 	}
-	return fmt.Sprintf("what %s leaves comes home when the attempt ends", r.ID)
+	return fmt.Sprintf("%s has left nothing here so far: what it leaves comes home when the attempt ends", r.ID)
 }
 
 func fileTable(files []controller.OutputFile, wide bool) string {

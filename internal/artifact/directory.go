@@ -48,6 +48,12 @@ func OpenShared(path string) *Directory {
 	return &Directory{path: path, tops: ofAttempts(), dirMode: 0o777}
 }
 
+// OpenView is OpenDirectory of a directory that is somebody else's and changes
+// meanwhile: it is only to be read, and nothing is remembered of it.
+func OpenView(path string) *Directory {
+	return &Directory{path: path, tops: ofAttempts(), dirMode: 0o700, memory: memory{off: true}}
+}
+
 // OpenCheckpoint gives the directory at path as the folder of a checkpoint
 // directory, which is "checkpoint" in it.
 func OpenCheckpoint(path string) *Directory {

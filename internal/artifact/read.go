@@ -56,6 +56,9 @@ func (d *Directory) list(ctx context.Context, root *os.Root, dir string, files [
 		return nil, err
 	}
 	f, err := root.Open(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return files, nil // removed meanwhile
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -85,6 +88,9 @@ func (d *Directory) list(ctx context.Context, root *os.Root, dir string, files [
 			}
 		}
 		file, err := d.file(root, name, info)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/runnerml/runner/backends"
 	"github.com/runnerml/runner/internal/artifact"
 	"github.com/runnerml/runner/internal/run"
 )
@@ -24,13 +27,67 @@ func (e *NoOutputError) Error() string {
 const digestedAtOnce = 4
 
 // Outputs lists what an attempt left in outputs/ and logs/, with the digests of
-// the files: those that are not known yet are made now, and remembered. attempt
-// zero: the last one.
+// the files: those that are not known yet are made now, and remembered. Of one
+// that runs on this computer it is what is there at this moment. attempt zero:
+// the last one.
 func (c *Controller) Outputs(ctx context.Context, id string, attempt int) ([]OutputFile, error) {
-	_, d, err := c.left(ctx, id, attempt)
+	r, d, err := c.left(ctx, id, attempt)
 	if err != nil || d == nil {
 		return nil, err
 	}
+	view := c.view(r, attempt)
+	if view == nil {
+		return listed(ctx, d)
+	}
+	now, err := listed(ctx, view)
+	if err != nil {
+		return nil, err
+	}
+	after, err := c.store.Run(ctx, r.ID)
+	if err != nil {
+		return nil, err
+	}
+	kept, err := listed(ctx, d)
+	if err != nil || c.view(after, attempt) == nil { // it ended meanwhile, and its files were on their way home
+		return kept, err
+	}
+	return together(now, kept), nil
+}
+
+// together are the files of a running attempt, and those logs of ours that were
+// saved of it already.
+func together(now, kept []OutputFile) []OutputFile {
+	there := map[string]bool{}
+	for _, f := range now {
+		there[f.Path] = true
+	}
+	for _, f := range kept {
+		if strings.HasPrefix(f.Path, "logs/") && !there[f.Path] {
+			now = append(now, f)
+		}
+	}
+	slices.SortFunc(now, func(a, b OutputFile) int { return strings.Compare(a.Path, b.Path) })
+	return now
+}
+
+// view is what an attempt has that runs on this computer; else nil.
+func (c *Controller) view(r *run.Run, attempt int) artifact.Folder {
+	if r.State != run.Running || attempt != 0 && attempt != r.Last().Number {
+		return nil
+	}
+	t, err := c.target(r.Target)
+	if err != nil {
+		return nil
+	}
+	v, ok := t.backend.(backends.Viewer)
+	if !ok {
+		return nil
+	}
+	return v.View(ref(r))
+}
+
+// listed lists a folder, with digests.
+func listed(ctx context.Context, d artifact.Folder) ([]OutputFile, error) {
 	files, err := d.List(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list outputs: %w", err)
@@ -81,7 +138,14 @@ func (c *Controller) OpenOutput(ctx context.Context, id string, attempt int, pat
 	if d == nil {
 		return nil, &NoOutputError{Run: r.ID, Path: path}
 	}
-	f, err := d.Open(ctx, path)
+	var f artifact.Readable
+	err = fs.ErrNotExist
+	if view := c.view(r, attempt); view != nil {
+		f, err = view.Open(ctx, path)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		f, err = d.Open(ctx, path)
+	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, &NoOutputError{Run: r.ID, Path: path}

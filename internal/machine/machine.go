@@ -89,6 +89,7 @@ type Machine struct {
 var (
 	_ backends.Backend           = (*Machine)(nil)
 	_ backends.Watcher           = (*Machine)(nil)
+	_ backends.Viewer            = (*Machine)(nil)
 	_ backends.Sweeper           = (*Machine)(nil)
 	_ backends.Sizer             = (*Machine)(nil)
 	_ backends.LogFinder         = (*Machine)(nil)

@@ -48,6 +48,14 @@ func (m *Machine) save(ctx context.Context, ref backends.Ref, attempt, checkpoin
 	return m.saveCheckpoint(ctx, ref.Run, checkpoint, live)
 }
 
+// View is where an attempt works, if that is on this computer.
+func (m *Machine) View(ref backends.Ref) artifact.Folder {
+	if !m.local {
+		return nil
+	}
+	return artifact.OpenView(m.layout.attempt(ref).work())
+}
+
 // saveOutputs saves outputs/, logs/ and the log of a running attempt.
 func (m *Machine) saveOutputs(ctx context.Context, at place, attempt artifact.Folder) error {
 	if m.remote == nil {
