@@ -143,11 +143,14 @@ func reachError(t *Target, err error) *ReachError {
 		mute    *sshhost.MuteError
 		file    *sshhost.KeyFileError
 		secret  *ReferenceError
+		config  *sshhost.ConfigError
 		timeout = errors.Is(err, context.DeadlineExceeded)
 	)
 	switch {
 	case errors.As(err, &secret):
 		r.Err, r.Advice = fmt.Errorf("log in: %w", secret), secret.Hint
+	case errors.As(err, &config):
+		r.Advice = config.Advice
 	case errors.As(err, &file):
 		r.Err = file
 		switch {

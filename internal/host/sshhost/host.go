@@ -58,7 +58,7 @@ type attempt struct {
 // BusyError, AuthError, HostKeyError, KeyFileError, RefusedError and MuteError.
 func Open(ctx context.Context, cfg Config) (*Host, error) {
 	cfg = cfg.withDefaults()
-	hops, err := cfg.way()
+	hops, err := cfg.way(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -1,9 +1,9 @@
 package sshhost
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"os"
 	"os/user"
@@ -43,12 +43,13 @@ var (
 )
 
 // way resolves an address to all machines to go through; the last is the target.
-func (c Config) way() ([]hop, error) {
-	words, err := readSSHConfig(c.ConfigFiles)
+func (c Config) way(ctx context.Context) ([]hop, error) {
+	config, err := readSSHConfig(c.ConfigFiles)
 	if err != nil {
 		return nil, err
 	}
-	hops, err := c.resolve(words, c.Address, c.Jumps, 0)
+	defer config.close()
+	hops, err := c.resolve(ctx, config, c.Address, c.Jumps, 0)
 	if err != nil {
 		return nil, fmt.Errorf("address %q: %w", c.Address, err)
 	}
@@ -58,7 +59,7 @@ func (c Config) way() ([]hop, error) {
 }
 
 // resolve finds a machine and those before it. jumps nil: as configured.
-func (c Config) resolve(words sshWords, address string, jumps []string, depth int) ([]hop, error) {
+func (c Config) resolve(ctx context.Context, config *sshConfig, address string, jumps []string, depth int) ([]hop, error) {
 	if depth > maxJumps {
 		return nil, errManyJumps
 	}
@@ -67,6 +68,10 @@ func (c Config) resolve(words sshWords, address string, jumps []string, depth in
 		return nil, err
 	}
 	h.name, h.jump = name, depth > 0
+	words, err := config.of(ctx, name, h.user)
+	if err != nil {
+		return nil, err
+	}
 	if err := c.fill(words, name, &h); err != nil {
 		return nil, err
 	}
@@ -85,7 +90,7 @@ func (c Config) resolve(words sshWords, address string, jumps []string, depth in
 		if i == 0 {
 			before = nil
 		}
-		some, err := c.resolve(words, j, before, depth+1)
+		some, err := c.resolve(ctx, config, j, before, depth+1)
 		if err != nil {
 			return nil, fmt.Errorf("jump host %q: %w", j, err)
 		}
@@ -152,8 +157,8 @@ func (c Config) fill(words sshWords, name string, h *hop) error {
 	}
 	h.agent = h.agentSocket(name, c.AgentSocket, words.get(name, "IdentityAgent"))
 	if h.knownHosts = c.KnownHosts; h.knownHosts == nil {
-		files := strings.Fields(orElse(words.get(name, "UserKnownHostsFile"), "~/.ssh/known_hosts ~/.ssh/known_hosts2"))
-		files = append(files, strings.Fields(orElse(words.get(name, "GlobalKnownHostsFile"), "/etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2"))...)
+		files := splitFiles(orElse(words.raw(name, "UserKnownHostsFile"), "~/.ssh/known_hosts ~/.ssh/known_hosts2"))
+		files = append(files, splitFiles(orElse(words.raw(name, "GlobalKnownHostsFile"), "/etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2"))...)
 		for _, file := range files {
 			h.knownHosts = append(h.knownHosts, h.expand(name, file))
 		}
@@ -195,36 +200,32 @@ func orElse(words ...string) string {
 	return ""
 }
 
+// splitFiles splits a list of files, of which some may be in quotes.
+func splitFiles(list string) (files []string) {
+	for list = strings.TrimSpace(list); list != ""; list = strings.TrimSpace(list) {
+		end := strings.IndexAny(list, " \t")
+		if rest, quoted := strings.CutPrefix(list, `"`); quoted {
+			list, end = rest, strings.IndexByte(rest, '"')
+		}
+		if end < 0 {
+			return append(files, list)
+		}
+		files, list = append(files, list[:end]), list[end+1:]
+	}
+	return files
+}
+
 // sshWords are what ssh configurations say, the first file first.
 type sshWords []*ssh_config.Config
 
-func readSSHConfig(files []string) (sshWords, error) {
-	var words sshWords
-	for _, file := range files {
-		if file == "" {
-			continue
-		}
-		data, err := os.ReadFile(file)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("ssh configuration: %w", err)
-		}
-		cfg, err := ssh_config.DecodeBytes(data)
-		if err != nil {
-			return nil, fmt.Errorf("ssh configuration %s: %w", file, err)
-		}
-		words = append(words, cfg)
-	}
-	return words, nil
-}
-
 // get is the first value of a key for a name; empty when nothing says it.
-func (w sshWords) get(name, key string) string {
+func (w sshWords) get(name, key string) string { return strings.Trim(w.raw(name, key), `"`) }
+
+// raw is get with its quotes.
+func (w sshWords) raw(name, key string) string {
 	for _, cfg := range w {
 		if v, err := cfg.Get(name, key); err == nil && v != "" {
-			return strings.Trim(v, `"`)
+			return v
 		}
 	}
 	return ""

@@ -4,9 +4,11 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 func TestWay(t *testing.T) {
@@ -87,7 +89,7 @@ Host evil
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Setenv("USER", "ana")
-			hops, err := Config{Address: c.address, Jumps: c.jumps, ConfigFiles: []string{file}}.withDefaults().way()
+			hops, err := Config{Address: c.address, Jumps: c.jumps, ConfigFiles: []string{file}}.withDefaults().way(t.Context())
 			if !errors.Is(err, c.err) {
 				t.Fatalf("error %v, want %v", err, c.err)
 			}
@@ -106,6 +108,86 @@ Host evil
 				t.Errorf("command %q", hops[0].command)
 			}
 		})
+	}
+}
+
+// What only ssh itself can tell is asked of it: among others what Fedora says for
+// all users.
+func TestMatch(t *testing.T) {
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, "final"), "Match final all\n  IdentityAgent /run/final\n")
+	ours, all := filepath.Join(dir, "our config"), filepath.Join(dir, "all")
+	writeFile(t, ours, `
+Match user svc
+  Port 2222
+Host gpubox
+  HostName 10.0.0.5
+  User ana
+  IdentityFile "`+dir+`/my keys/id"
+  IdentitiesOnly yes
+  HostKeyAlias box
+  ProxyJump svc@bastion
+Match exec "test %n = made"
+  HostName made.example.com
+  ProxyCommand "/opt/my proxy" %h
+Host *
+  User everybody
+`)
+	writeFile(t, all, "Include "+dir+"/final\nHost *\n  User nobody\n  Port 99\n")
+	for _, c := range []struct {
+		name, address string
+		want          []hop
+	}{
+		{"an alias with a jump", "gpubox", []hop{
+			{name: "bastion", user: "svc", host: "bastion", port: "2222", agent: "/run/final", jump: true},
+			{
+				name: "gpubox", user: "ana", host: "10.0.0.5", port: "99", keyName: "box", identities: []string{dir + "/my keys/id"},
+				identitiesOnly: true, agent: "/run/final",
+			},
+		}},
+		{"the address wins", "bob@gpubox:1", []hop{
+			{name: "bastion", user: "svc", host: "bastion", port: "2222", agent: "/run/final", jump: true},
+			{
+				name: "gpubox", user: "bob", host: "10.0.0.5", port: "1", keyName: "box", identities: []string{dir + "/my keys/id"},
+				identitiesOnly: true, agent: "/run/final",
+			},
+		}},
+		{"of a program", "made", []hop{{
+			name: "made", user: "everybody", host: "made.example.com", port: "99", command: `"/opt/my proxy" made.example.com`, agent: "/run/final",
+		}}},
+		{"nothing of its own", "plain", []hop{{name: "plain", user: "everybody", host: "plain", port: "99", agent: "/run/final"}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			hops, err := Config{Address: c.address, ConfigFiles: []string{ours, all}, KnownHosts: []string{}}.withDefaults().way(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(c.want, hops, cmp.AllowUnexported(hop{}), cmpopts.EquateEmpty()); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestMatchWithoutSSH(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "config")
+	writeFile(t, file, "Match final all\n  Port 99\n")
+	t.Setenv("PATH", t.TempDir())
+	_, err := Config{Address: "gpubox", ConfigFiles: []string{file}}.withDefaults().way(t.Context())
+	var config *ConfigError
+	if !errors.As(err, &config) || config.Advice == "" || !strings.Contains(err.Error(), file) {
+		t.Errorf("error %v, want one of the file %s, with advice", err, file)
+	}
+}
+
+func TestSplitFiles(t *testing.T) {
+	for list, want := range map[string][]string{
+		"": nil, "  a\tb ": {"a", "b"}, `"/a b/known" /c`: {"/a b/known", "/c"}, `/c "/a b/known"`: {"/c", "/a b/known"}, `"/open ended`: {"/open ended"},
+	} {
+		if diff := cmp.Diff(want, splitFiles(list)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", list, diff)
+		}
 	}
 }
 
@@ -144,7 +226,7 @@ Host nobody
 		{"none given", "named", "none", "none"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			hops, err := Config{Address: c.address, AgentSocket: c.given, ConfigFiles: []string{file}}.withDefaults().way()
+			hops, err := Config{Address: c.address, AgentSocket: c.given, ConfigFiles: []string{file}}.withDefaults().way(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -176,4 +258,11 @@ func FuzzSplitAddress(f *testing.F) {
 			t.Fatalf("%q names %q", address, name)
 		}
 	})
+}
+
+func writeFile(t *testing.T, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
