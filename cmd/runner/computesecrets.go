@@ -30,8 +30,19 @@ func (f *attachFlags) attachArgs(cmd *cobra.Command, args []string) error {
 	if err := wants(1, 1, "name")(cmd, args); err != nil {
 		return err
 	}
+	// A password in the place of the name would be shown, and written down.
+	if f.password == askFor && follows(os.Args, "--password", args[0]) {
+		return server.Wrong("--password: what follows it may be the password, and no name of the target comes before it", cmd.CommandPath(),
+			"give the target's NAME first, and --password last: it is asked for")
+	}
 	f.name = args[0]
 	return nil
+}
+
+// follows says whether of two arguments one comes right after the other.
+func follows(args []string, first, second string) bool {
+	at := slices.Index(args, first)
+	return at >= 0 && at+1 < len(args) && args[at+1] == second
 }
 
 func notReference(cmd *cobra.Command, flag string) error {
