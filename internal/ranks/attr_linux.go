@@ -20,3 +20,6 @@ func signalName(sig syscall.Signal) string {
 
 // dup makes to a copy of from.
 func dup(from, to int) error { return unix.Dup3(from, to, 0) }
+
+// becomeReaper has the orphans among our descendants become our children.
+func becomeReaper() { _ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) } // Linux before 3.4

@@ -8,4 +8,7 @@
 // come to us go to all of them, once. MPI's processes are started by the
 // environment's own mpirun, which starts us again as each of them (see mpi.go)
 // so that they are told, and write, the same way.
+//
+// Of several nodes each has such a launcher (see nodes.go), which has no
+// supervisor above it: it leaves nothing there (see nodeend.go).
 package ranks

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"runtime"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -77,7 +78,13 @@ type launcher struct {
 	temporary string  // directory of named pipes, or empty
 	failed    *ending // the first that failed by itself
 	others    int     // that lived then
+	told      bool    // somebody else ends them
+	first     *ending // the first that did not end well
 	carrying  sync.WaitGroup
+	node      *nodeEnd // where this is one of several nodes
+	// finishing is closed when no process is started any more, and reaped when
+	// all have ended then.
+	finishing, reaped chan struct{}
 }
 
 // run starts the processes and waits for them. The answer is how the first
@@ -92,21 +99,63 @@ func (c Config) run(out io.Writer) (syscall.WaitStatus, error) {
 	}
 	l := &launcher{
 		config: c, out: &together{out: out}, signals: make(chan os.Signal, 16), ended: make(chan ending, c.Processes),
+		finishing: make(chan struct{}), reaped: make(chan struct{}),
 	}
 	// Handlers, unlike "ignore", are not inherited.
 	signal.Notify(l.signals, passedOn()...)
 	if c.on != nil {
 		signal.Notify(l.signals, TellSignal)
+		becomeReaper()
+		l.node = &nodeEnd{on: c.on, mpi: c.Framework == MPI, grace: c.Grace}
 	}
 	defer signal.Stop(l.signals)
-	if err := l.start(); err != nil {
+	err := l.start()
+	if err != nil {
 		l.killAll()
+	}
+	go l.reap()
+	if err != nil {
 		l.finish()
 		return 0, err
 	}
 	status := l.wait()
 	l.finish()
+	if l.node != nil && l.node.written && !l.node.mpi {
+		return 0, nil // the head knows, and the engine's starter would kill the others at once
+	}
 	return status, nil
+}
+
+// reapStep is how often reap looks again when there is no child just now.
+const reapStep = 20 * time.Millisecond
+
+// reap takes the exit status of every child that ended, also of those that were
+// left to us, until there is none and none will come.
+func (l *launcher) reap() {
+	defer close(l.reaped)
+	step := time.NewTicker(reapStep)
+	defer step.Stop()
+	for {
+		var status syscall.WaitStatus
+		pid, err := syscall.Wait4(-1, &status, 0, nil)
+		switch {
+		case errors.Is(err, syscall.EINTR):
+		case err != nil: // ECHILD
+			select {
+			case <-l.finishing:
+				return
+			default:
+				<-step.C
+			}
+		case !status.Exited() && !status.Signaled():
+		default:
+			if i := slices.IndexFunc(l.processes, func(p *process) bool { return p.cmd.Process.Pid == pid }); i >= 0 {
+				l.ended <- ending{l.processes[i], status}
+			} else if l.node != nil {
+				l.node.helperEnded(pid)
+			}
+		}
+	}
 }
 
 func (l *launcher) start() error {
@@ -149,9 +198,12 @@ func rankPrefix(rank int) string { return fmt.Sprintf("[rank %d] ", rank) }
 
 // carry passes on what comes from a pipe, and closes it in the end.
 func (l *launcher) carry(prefix string, from *os.File) *lines {
-	to := &lines{prefix: prefix, to: l.out, hide: supervise.NewFilter(l.secrets())}
+	to := &lines{prefix: prefix, to: l.out, hide: supervise.NewFilter(l.secrets()), from: from, done: make(chan struct{})}
 	l.pipes = append(l.pipes, from)
-	l.carrying.Go(func() { to.carry(from) })
+	l.carrying.Go(func() {
+		defer close(to.done)
+		to.carry(from)
+	})
 	return to
 }
 
@@ -165,7 +217,7 @@ func (l *launcher) secrets() []string {
 	return values
 }
 
-// begin starts a process and waits for its end elsewhere.
+// begin starts a process; reap waits for its end.
 func (l *launcher) begin(p process, cmd *exec.Cmd) error {
 	cmd.Stdin, cmd.SysProcAttr = os.Stdin, childAttr()
 	if err := cmd.Start(); err != nil {
@@ -176,56 +228,74 @@ func (l *launcher) begin(p process, cmd *exec.Cmd) error {
 		p.name = fmt.Sprintf("rank %d", p.rank)
 	}
 	l.processes = append(l.processes, &p)
-	go func() {
-		_ = cmd.Wait() // its state says it
-		l.ended <- ending{&p, cmd.ProcessState.Sys().(syscall.WaitStatus)}
-	}()
 	return nil
 }
 
 // wait waits until all have ended, and ends them when one failed.
 func (l *launcher) wait() syscall.WaitStatus {
-	var first syscall.WaitStatus // 0: an exit with 0
-	told := false                // somebody else ends them
-	var kill <-chan time.Time
+	kill := time.NewTimer(time.Hour)
+	kill.Stop()
+	defer kill.Stop()
 	for left := len(l.processes); left > 0; {
 		select {
 		case e := <-l.ended:
 			left--
 			e.process.gone = true
-			if first != 0 || e.status == 0 {
+			if l.first != nil || e.status == 0 {
 				continue
 			}
-			first = e.status
-			if told {
+			l.first = &e
+			if l.told {
 				continue
 			}
 			l.failed, l.others = &e, left
-			l.signalAll(syscall.SIGTERM)
-			l.signalAll(syscall.SIGCONT) // what is stopped could not hear it
-			if left > 0 {
-				t := time.NewTimer(min(l.config.Grace, maxGrace))
-				defer t.Stop()
-				kill = t.C
+			l.askAll()
+			kill.Reset(min(l.config.Grace, maxGrace))
+			if l.node != nil {
+				l.node.tellOthers(l.failed)
 			}
 		case sig := <-l.signals:
-			number, ok := sig.(syscall.Signal)
-			if !ok {
-				continue
+			l.take(sig, kill)
+		case <-kill.C:
+			if l.node != nil && l.told {
+				if more := l.node.patience(time.Now()); more > 0 {
+					kill.Reset(min(more, time.Second)) // another may have failed meanwhile
+					continue
+				}
 			}
-			if number == TellSignal {
-				number = syscall.SIGTERM
-			}
-			l.signalAll(number)
-			if number == syscall.SIGTERM {
-				told = true
-				l.signalAll(syscall.SIGCONT)
-			}
-		case <-kill:
 			l.killAll()
+			kill.Reset(time.Second) // what they started meanwhile
 		}
 	}
-	return first
+	if l.first == nil {
+		return 0 // an exit with 0
+	}
+	return l.first.status
+}
+
+// take passes a signal on. On one of several nodes all are told once to end,
+// however often and by whom, and killed by us: nobody above knows them.
+func (l *launcher) take(sig os.Signal, kill *time.Timer) {
+	number, ok := sig.(syscall.Signal)
+	switch {
+	case !ok:
+	case number != TellSignal && number != syscall.SIGTERM:
+		l.signalAll(number)
+	case l.node == nil:
+		l.told = true
+		l.askAll()
+	case !l.told && l.failed == nil:
+		l.told = true
+		l.node.toldAt = time.Now()
+		l.askAll()
+		kill.Reset(min(l.node.patience(l.node.toldAt), time.Second))
+	}
+}
+
+// askAll tells all to end. What is stopped could not hear that.
+func (l *launcher) askAll() {
+	l.signalAll(syscall.SIGTERM)
+	l.signalAll(syscall.SIGCONT)
 }
 
 func (l *launcher) signalAll(sig syscall.Signal) {
@@ -236,20 +306,10 @@ func (l *launcher) signalAll(sig syscall.Signal) {
 
 func (l *launcher) killAll() { l.signalAll(syscall.SIGKILL) }
 
-// say is the last line: who failed, and what became of the others.
+// say is the last line: who failed, and what became of the others. Of several
+// nodes the head says it.
 func (l *launcher) say() {
-	if l.failed == nil {
-		return
-	}
-	if on := l.config.on; on != nil { // the head says it
-		f := Failed{Rank: l.failed.process.rank, Node: on.name, How: howEnded(l.failed.status), Code: l.failed.status.ExitStatus()}
-		if s := l.failed.status; s.Signaled() {
-			f.Signal, f.Code = int(s.Signal()), 128+int(s.Signal())
-		}
-		if out := l.failed.process.out; out != nil {
-			f.Lines = out.last
-		}
-		on.tell(f)
+	if l.failed == nil || l.node != nil {
 		return
 	}
 	text := "runner: " + l.failed.process.name + " " + howEnded(l.failed.status)
@@ -269,8 +329,16 @@ func howEnded(s syscall.WaitStatus) string {
 	return fmt.Sprintf("ended with exit code %d", s.ExitStatus())
 }
 
-// finish waits until all that was written is passed on.
+// finish waits until all that was written is passed on, and until nothing is
+// left of what ran on one of several nodes.
 func (l *launcher) finish() {
+	if l.node != nil {
+		l.node.awaitTold()
+	}
+	close(l.finishing)
+	if l.node != nil {
+		l.node.clear(l.reaped)
+	}
 	for _, p := range l.pipes {
 		stop(p)
 	}
@@ -280,6 +348,9 @@ func (l *launcher) finish() {
 	}
 	if l.temporary != "" {
 		_ = os.RemoveAll(l.temporary) // empty pipes
+	}
+	if l.node != nil && l.told && l.first != nil {
+		l.node.tellEnd(l.first)
 	}
 	l.say()
 }

@@ -45,6 +45,16 @@ type lines struct {
 	held   []byte            // the line that has not ended
 	cut    []byte            // what is written at once, kept to be used again
 	last   []string          // the last lines
+	from   *os.File          // where it comes from; nil in tests
+	done   chan struct{}     // closed when all is passed on
+}
+
+// drained waits until all that a process that ended wrote is passed on, and gives
+// its last lines.
+func (l *lines) drained() []string {
+	stop(l.from)
+	<-l.done
+	return l.last
 }
 
 // write takes what came.

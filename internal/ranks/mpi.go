@@ -81,8 +81,9 @@ func namedPipe(dir string, rank int) (*os.File, error) {
 const versionPatience = 10 * time.Second
 
 // mpirunLine are the options that let mpirun start what was asked for. Open MPI
-// alone counts cores, binds to them and minds who we are.
-func mpirunLine() []string {
+// alone counts cores, binds to them and minds who we are; more are further
+// options of its own.
+func mpirunLine(more ...string) []string {
 	ctx, cancel := context.WithTimeout(context.Background(), versionPatience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, MPIRun, "--version")
@@ -91,7 +92,7 @@ func mpirunLine() []string {
 	if err != nil || !bytes.Contains(said, []byte("Open MPI")) && !bytes.Contains(said, []byte("OpenRTE")) {
 		return nil
 	}
-	line := []string{"--oversubscribe", "--bind-to", "none"}
+	line := append([]string{"--oversubscribe", "--bind-to", "none"}, more...)
 	if os.Geteuid() == 0 {
 		line = append(line, "--allow-run-as-root")
 	}

@@ -25,8 +25,11 @@ import (
 //
 // What they write comes back through the engine's starter and is the one log,
 // with the rank before each line; each launcher also keeps its node's. The
-// first process that fails is written down in Nodes.Dir, which all nodes see;
-// then the engine's starter ends the others, and the head tells.
+// first process that fails is written down in Nodes.Dir, which all nodes see,
+// and its launcher has those on the other nodes told, as the head does when it
+// finds what was written. Each of them ends its own with their grace, and
+// itself well: the engine's starter kills the others at once only when a
+// launcher did not come so far.
 
 // Nodes is what a run over several nodes needs. Zero: there is one.
 type Nodes struct {
@@ -37,7 +40,7 @@ type Nodes struct {
 	// Logs is where each node's log is kept, on a file system that all see.
 	Logs string
 	// Starter is the command line before a command that is to run once on each
-	// node. It ends all of them when one fails.
+	// node. It kills all of them when one does not end with 0.
 	Starter []string
 	// Terminate is a command that sends TellSignal to all that Starter started;
 	// the value of the variable JobIn comes behind it. Starter itself would kill
@@ -58,10 +61,14 @@ type Nodes struct {
 // twice. This one nobody minds but the launchers.
 const TellSignal = syscall.SIGWINCH
 
-// FailedFile in Nodes.Dir tells of the first process that failed.
-const FailedFile = "failed.json"
+// FailedFile in Nodes.Dir tells of the first process that failed, EndedFile of the
+// first that did not end well after it was told to end.
+const (
+	FailedFile = "failed.json"
+	EndedFile  = "ended.json"
+)
 
-// Failed is what FailedFile holds.
+// Failed is what these files hold.
 type Failed struct {
 	Rank int    `json:"rank"`
 	Node string `json:"node"`
@@ -107,7 +114,10 @@ func (c Config) head() (int, error) {
 	}
 	node := []string{
 		self, word, "--master-port", strconv.Itoa(master[0]), "--base-port", strconv.Itoa(firstPort + rand.IntN(ports)),
-		"--shared", c.Nodes.Dir, "--logs", c.Nodes.Logs, "--name-in", c.Nodes.NameIn, "--first-in", c.Nodes.FirstIn,
+		"--shared", c.Nodes.Dir, "--logs", c.Nodes.Logs, "--name-in", c.Nodes.NameIn, "--first-in", c.Nodes.FirstIn, "--job-in", c.Nodes.JobIn,
+	}
+	for _, w := range c.Nodes.Terminate {
+		node = append(node, "--terminate-by", w)
 	}
 	names, err := c.Nodes.names()
 	if err != nil {
@@ -120,7 +130,7 @@ func (c Config) head() (int, error) {
 	each := c
 	if c.Framework == MPI {
 		all := c.Nodes.Count * c.Processes
-		line = append([]string{MPIRun}, mpirunLine()...)
+		line = append([]string{MPIRun}, mpirunLine("--mca", "odls_base_sigkill_timeout", strconv.Itoa(int(mpiKill.Seconds())))...)
 		line = append(line, "-np", strconv.Itoa(all), "--map-by", fmt.Sprintf("ppr:%d:node", c.Processes))
 		node = append(node, "--node-of", strconv.Itoa(all), "--per-node", strconv.Itoa(c.Processes), "--number-in", rankVariables()[0])
 		each.Processes = 1
@@ -139,19 +149,31 @@ func (c Config) head() (int, error) {
 		return 0, err
 	}
 	status := c.await(cmd, signals)
-	var f Failed
-	data, err := os.ReadFile(filepath.Join(c.Nodes.Dir, FailedFile))
-	if err != nil || json.Unmarshal(data, &f) != nil {
+	f, name, there := c.Nodes.told()
+	if !there {
 		if status.Signaled() {
 			return 128 + int(status.Signal()), nil
 		}
 		return status.ExitStatus(), nil
 	}
-	fmt.Printf("runner: rank %d on %s %s; the others were ended\n", f.Rank, f.Node, f.How)
+	if name == FailedFile {
+		fmt.Printf("runner: rank %d on %s %s; the others were ended\n", f.Rank, f.Node, f.How)
+	}
 	if f.Signal != 0 {
 		supervise.DieBy(syscall.Signal(f.Signal))
 	}
 	return f.Code, nil
+}
+
+// told is what the launchers wrote down, and where.
+func (n Nodes) told() (f Failed, name string, there bool) {
+	for _, name := range []string{FailedFile, EndedFile} {
+		data, err := os.ReadFile(filepath.Join(n.Dir, name))
+		if err == nil && json.Unmarshal(data, &f) == nil {
+			return f, name, true
+		}
+	}
+	return f, "", false
 }
 
 // names are those of all nodes.
@@ -189,6 +211,9 @@ func (c Config) await(cmd *exec.Cmd, signals <-chan os.Signal) syscall.WaitStatu
 			}
 			if failed.IsZero() {
 				failed = time.Now()
+				if c.Framework != MPI { // whose launcher ends the others
+					c.tell(cmd.Process.Pid, syscall.SIGTERM) // who failed may not reach the engine
+				}
 			}
 			if time.Since(failed) > min(c.Grace, maxGrace)+starterPatience {
 				_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
@@ -248,16 +273,4 @@ func (n *onNode) log(to io.Writer) (io.Writer, func()) {
 		return to, func() {} // the script made its logs/ something else
 	}
 	return io.MultiWriter(to, f), func() { _ = f.Close() } // a copy of what the log has
-}
-
-// tell writes down the first process that failed; of several nodes one is first.
-func (n *onNode) tell(f Failed) {
-	data, err := json.Marshal(f)
-	if err != nil {
-		return
-	}
-	half := filepath.Join(n.nodes.Dir, fmt.Sprintf("failed-%d", n.number))
-	if os.WriteFile(half, data, 0o600) == nil {
-		_ = os.Link(half, filepath.Join(n.nodes.Dir, FailedFile)) // another was first
-	}
 }

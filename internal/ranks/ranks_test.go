@@ -40,6 +40,12 @@ type launched struct {
 
 func start(t *testing.T, c Config, env ...string) *launched {
 	t.Helper()
+	return startWith(t, c, nil, env...)
+}
+
+// startWith starts a launcher with further flags.
+func startWith(t *testing.T, c Config, flags []string, env ...string) *launched {
+	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -48,6 +54,7 @@ func start(t *testing.T, c Config, env ...string) *launched {
 		c.Grace = time.Second
 	}
 	line := c.Command(self)
+	line = append(append(line[:2:2], flags...), line[2:]...)
 	l := &launched{T: t, cmd: exec.Command(line[0], line[1:]...), dir: t.TempDir()}
 	l.cmd.Dir, l.cmd.Stdout, l.cmd.Stderr, l.cmd.Env = l.dir, &l.out, &l.err, append(os.Environ(), env...)
 	l.cmd.WaitDelay = 10 * time.Second

@@ -7,8 +7,9 @@ import (
 	"github.com/runnerml/runner/internal/ranks"
 )
 
-// Nodes has srun start a command once on each node of a job, and end all of
-// them when one fails. The step has all that the job was given.
+// Nodes has srun start a command once on each node of a job, and kill all of
+// them when one does not come to its end: launchers end well, also when what
+// they launched did not. The step has all that the job was given.
 func (e *Engine) Nodes(count int) ranks.Nodes {
 	n := strconv.Itoa(count)
 	return ranks.Nodes{
