@@ -75,6 +75,23 @@ func (c *cutter) begin() backends.Ref {
 	return ref
 }
 
+// held waits in a script until the test lets it go on.
+const held = `while [ ! -e "$HOME/go" ]; do sleep 0.05; done`
+
+// mustRun sees that the script runs, held, whatever we are told of it.
+func (c *cutter) mustRun(ref backends.Ref, when string) {
+	c.Helper()
+	if len(backendtest.Marked(ref)) == 0 {
+		c.Fatalf("%s nothing of the attempt runs", when)
+	}
+}
+
+// letGo lets a held script go on.
+func (c *cutter) letGo() {
+	c.Helper()
+	c.ok(os.WriteFile(filepath.Join(c.account.Home, "go"), nil, 0o644))
+}
+
 func (c *cutter) eventually(what string, ok func() bool) {
 	c.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
@@ -198,14 +215,16 @@ func TestCutWhileFollowing(t *testing.T) {
 
 // A run goes on while nobody can reach it; what it became is found.
 func TestCutWhileRunning(t *testing.T) {
-	c := newCutter(t, "sleep 1; echo kept >outputs/kept; exit 3", nil)
+	c := newCutter(t, held+"; echo kept >outputs/kept; exit 3", nil)
 	ref := c.begin()
 	c.line.Refuse()
+	c.mustRun(ref, "when the line was cut")
 	seen, err := c.b.Observe(t.Context(), []backends.Ref{ref})
 	c.ok(err)
 	if seen[0].Phase != backends.Unknown || seen[0].Reason == "" {
 		t.Errorf("cut off: %+v", seen[0])
 	}
+	c.letGo()
 	c.eventually("the end of the process", func() bool { return len(backendtest.Marked(ref)) == 0 })
 	c.line.Heal()
 	if o := c.ended(ref); o.Outcome != run.OutcomeScriptFailed || o.ExitCode == nil || *o.ExitCode != 3 {
@@ -316,9 +335,11 @@ func (c *cutter) same(home, sums string) {
 
 // What runs outlives the server's restart.
 func TestServerRestarted(t *testing.T) {
-	c := newCutter(t, "echo begun; sleep 1; echo done", nil)
+	c := newCutter(t, "echo begun; "+held+"; echo done", nil)
 	ref := c.begin()
 	c.server.Stop()
+	c.mustRun(ref, "when the server was stopped")
+	c.letGo()
 	c.eventually("the end of the process", func() bool { return len(backendtest.Marked(ref)) == 0 })
 	c.server.Start()
 	if o := c.ended(ref); o.Outcome != run.OutcomeCompleted {
@@ -331,7 +352,7 @@ func TestServerRestarted(t *testing.T) {
 
 // The end is told, not asked for, also after the line broke.
 func TestWatchAfterCut(t *testing.T) {
-	c := newCutter(t, "sleep 1.5", nil)
+	c := newCutter(t, held, nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	told := make(chan backends.Ref, 1000)
 	watched := make(chan error, 1)
@@ -350,10 +371,13 @@ func TestWatchAfterCut(t *testing.T) {
 			}
 		}
 	}
-	anything()
+	anything() // we watch
+	anything() // the machine does
 	ref := c.begin()
 	c.line.Reset()
 	anything()
+	c.mustRun(ref, "when it was watched again")
+	c.letGo()
 	for {
 		select {
 		case r := <-told:

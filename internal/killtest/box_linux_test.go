@@ -11,6 +11,7 @@ import (
 	"io"
 	"io/fs"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -35,9 +36,13 @@ const patience = 3 * time.Minute
 type box struct {
 	*testing.T
 	cli    *testenv.CLI
-	net    *testenv.Netns
+	net    *testenv.Netns // nil: it is on loopback, at the end of other lines
 	server *testenv.SSHServer
 	user   testenv.SSHAccount
+	// slow makes its line carry so many bytes a second.
+	slow func(bytesPerSecond int64)
+	// follower of the run's log, if there is one.
+	follower *following
 	// asked counts what the machine's package index was asked for; it holds files back while held.
 	asked atomic.Int64
 	held  atomic.Pointer[chan struct{}]
@@ -46,7 +51,8 @@ type box struct {
 func newBox(t *testing.T) *box {
 	t.Helper()
 	b := &box{T: t, net: testenv.Namespace(t)}
-	index := b.serveIndex()
+	b.slow = b.net.Slow
+	index := b.serveIndex(b.net.Listen())
 	b.server = testenv.SSHD(t, testenv.SSHOptions{Net: b.net, Config: []string{"SetEnv PIP_INDEX_URL=" + index}})
 	b.user = b.server.User(testenv.SSHUser{})
 	b.cli = testenv.Runner(t, "DOCKER_HOST=unix:///nowhere", "SSH_AUTH_SOCK=")
@@ -56,12 +62,16 @@ func newBox(t *testing.T) *box {
 // attach attaches the box, and says where it is.
 func (b *box) attach() {
 	b.Helper()
+	if b.net == nil { // the ssh configuration says where
+		b.cli.Run("compute", "attach", "ssh", "box", "--allow-same-machine")
+		return
+	}
 	b.cli.Run("compute", "attach", "ssh", "box", "--address", b.user.Name+"@"+b.server.Address, "--identity", b.user.Key,
 		"--host-key", b.server.Fingerprint, "--allow-same-machine")
 }
 
 // serveIndex is a package index on the machine itself: it is there also while the line is cut.
-func (b *box) serveIndex() string {
+func (b *box) serveIndex(listener net.Listener) string {
 	index := testenv.PyIndex(b)
 	at, err := url.Parse(index.URL)
 	if err != nil {
@@ -69,7 +79,6 @@ func (b *box) serveIndex() string {
 	}
 	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: at.Scheme, Host: at.Host})
 	proxy.ErrorLog = log.New(io.Discard, "", 0) // who asked may go
-	listener := b.net.Listen()
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, "/files/") {
 			b.asked.Add(1)

@@ -6,7 +6,10 @@
 // cut as well.
 //
 // TestCut takes the line to a machine away, in a network namespace, for two
-// minutes in each phase of a run (RUNNER_CUT_SECONDS: for so long) and for ever.
+// minutes in each phase of a run (RUNNER_CUT_SECONDS: for so long) and for ever,
+// and so the line to a bastion and the one behind it. That each blow falls into
+// its phase, and that nothing comes over a line that was cut, is seen at that
+// moment. TestPoorLine is a run over a line that is slow, jittery and lossy.
 //
 // TestKillBlob kills the agent, and the command that fetches, while 2,000 files
 // and one of 2 GiB come in from Blob storage and go out to it (RUNNER_BLOB_KILLS:

@@ -158,8 +158,11 @@ func (n *Netns) Up() {
 	n.must("ip", "link", "set", n.near(), "up")
 }
 
-// Reset resets all connections there are to the machine.
-func (n *Netns) Reset() { n.inside("ss", "--kill", "--tcp", "--no-header", "state", "connected") }
+// Reset resets all connections there are to the machine, and says how many there were.
+func (n *Netns) Reset() (connections int) {
+	killed := n.inside("ss", "--kill", "--tcp", "--no-header", "state", "connected")
+	return strings.Count(killed, "\n")
+}
 
 // Slow lets no more than so many bytes a second pass, each way; zero: as many as there are.
 func (n *Netns) Slow(bytesPerSecond int64) {
@@ -174,7 +177,7 @@ func (n *Netns) Slow(bytesPerSecond int64) {
 	}
 }
 
-func (n *Netns) inside(argv ...string) { n.t.Helper(); n.finish(n.Command, argv) }
+func (n *Netns) inside(argv ...string) (said string) { n.t.Helper(); return n.finish(n.Command, argv) }
 
 func (n *Netns) must(argv ...string) {
 	n.t.Helper()
@@ -184,13 +187,15 @@ func (n *Netns) must(argv ...string) {
 }
 
 // finish runs a command that has to work. It may be called from any goroutine of the test.
-func (n *Netns) finish(command func(context.Context, ...string) *exec.Cmd, argv []string) {
+func (n *Netns) finish(command func(context.Context, ...string) *exec.Cmd, argv []string) (said string) {
 	n.t.Helper()
 	ctx, cancel := cleanupContext(n.t)
 	defer cancel()
-	if _, err := output(command(ctx, argv...)); err != nil {
+	said, err := output(command(ctx, argv...))
+	if err != nil {
 		n.t.Errorf("testenv: namespace %s: %v", n.name(), err)
 	}
+	return said
 }
 
 // removeNetns removes a namespace, its line and its entry. What runs in it goes on, alone.

@@ -89,7 +89,9 @@ func TestCutConnectionHearsNothing(t *testing.T) {
 	if _, err := conn.Read(line); err != nil {
 		t.Errorf("after it: %v", err)
 	}
-	n.Reset()
+	if killed := n.Reset(); killed != 1 {
+		t.Errorf("%d connections were reset, not 1", killed)
+	}
 	_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
 	for {
 		if _, err := conn.Read(line); err != nil {

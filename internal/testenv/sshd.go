@@ -76,16 +76,29 @@ func startSSHD(ctx context.Context, t testing.TB, o SSHOptions) (*SSHServer, err
 	if err := errors.Join(os.Chmod(dir, 0o755), os.Mkdir(filepath.Join(dir, "keys"), 0o755)); err != nil {
 		return nil, err
 	}
-	address, err := sshAddress(o.Net)
-	if err != nil {
-		return nil, err
+	s := &SSHServer{Dir: dir, KnownHosts: filepath.Join(dir, "known_hosts"), t: t, net: o.Net, noPython: o.NoPython}
+	for range 5 { // somebody else may take the port before sshd does
+		err = s.settle(ctx, o)
+		if err == nil || !strings.Contains(s.Log(), "Address already in use") {
+			break
+		}
 	}
-	s := &SSHServer{Address: address, Dir: dir, KnownHosts: filepath.Join(dir, "known_hosts"), t: t, net: o.Net, noPython: o.NoPython}
-	if err := errors.Join(s.MakeHostKeys(ctx), s.configure(o), s.start(ctx)); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	t.Cleanup(s.Stop)
 	return s, nil
+}
+
+// settle finds a place for a server, with keys that are known there, and starts it.
+func (s *SSHServer) settle(ctx context.Context, o SSHOptions) (err error) {
+	if s.Address, err = sshAddress(o.Net); err != nil {
+		return err
+	}
+	if err := os.Remove(s.KnownHosts); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return errors.Join(s.MakeHostKeys(ctx), s.configure(o), s.start(ctx))
 }
 
 // sshAddress is where a server can listen: on a free port of loopback, or in a namespace, which is its own.

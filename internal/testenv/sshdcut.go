@@ -24,6 +24,7 @@ type Line struct {
 	stalled chan struct{} // nil while bytes flow; closed when they do again
 	left    int64         // bytes until a reset; negative: none is planned
 	passed  int64
+	weather weather
 }
 
 // Cut makes a line to target that lasts as long as the test.
@@ -71,8 +72,8 @@ func (l *Line) serve(ctx context.Context, near net.Conn) {
 	}
 	defer l.leave(far)
 	var both sync.WaitGroup
-	both.Go(func() { l.carry(far, near) })
-	both.Go(func() { l.carry(near, far) })
+	both.Go(func() { l.carry(ctx, far, near) })
+	both.Go(func() { l.carry(ctx, near, far) })
 	both.Wait()
 }
 
@@ -95,19 +96,20 @@ func (l *Line) leave(c net.Conn) {
 	delete(l.ends, c)
 }
 
-func (l *Line) carry(to, from net.Conn) {
+func (l *Line) carry(ctx context.Context, to, from net.Conn) {
 	buf := make([]byte, 16<<10)
+	deliver, last := func(parcel []byte) bool { return l.pass(ctx, to, parcel) }, func() {}
+	if w := l.sky(); w.late() {
+		deliver, last = l.lately(ctx, w, to, from)
+	}
+	defer last()
 	for {
 		n, err := from.Read(buf)
-		if n > 0 {
-			l.wait()
-			if l.count(n) {
-				l.Reset()
-				return
-			}
-			if _, err := to.Write(buf[:n]); err != nil {
-				return
-			}
+		if n > 0 && !deliver(buf[:n]) {
+			return
+		}
+		if err != nil {
+			last()
 		}
 		if err != nil {
 			if half, ok := to.(*net.TCPConn); ok && errors.Is(err, io.EOF) {
@@ -118,6 +120,20 @@ func (l *Line) carry(to, from net.Conn) {
 			return
 		}
 	}
+}
+
+// pass brings some bytes to the other end, and says whether more may follow.
+func (l *Line) pass(ctx context.Context, to net.Conn, parcel []byte) bool {
+	l.wait()
+	if l.count(len(parcel)) {
+		l.Reset()
+		return false
+	}
+	if _, err := to.Write(parcel); err != nil {
+		return false
+	}
+	l.rest(ctx, len(parcel))
+	return true
 }
 
 // wait waits while the line is stalled.
@@ -142,6 +158,13 @@ func (l *Line) count(n int) bool {
 		return true
 	}
 	return false
+}
+
+// Ends is how many connections' ends there are: two of each that is up.
+func (l *Line) Ends() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.ends)
 }
 
 // Passed is how many bytes went through, both ways together.

@@ -18,8 +18,11 @@ import (
 
 // nameOfKey is what a machine's key is looked for under.
 func (h hop) nameOfKey() string {
-	if h.keyName != "" {
-		return net.JoinHostPort(h.keyName, "22") // ssh looks for the alias alone
+	if h.keyName != "" { // ssh looks for the alias alone, which may be of the form that a key of another port has
+		if _, _, err := net.SplitHostPort(h.keyName); err == nil && h.keyName[0] == '[' {
+			return h.keyName
+		}
+		return net.JoinHostPort(h.keyName, "22")
 	}
 	return h.address()
 }

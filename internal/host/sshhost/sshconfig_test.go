@@ -237,6 +237,27 @@ Host nobody
 	}
 }
 
+// A machine's key is looked for under its alias alone, whatever that looks like.
+func TestNameOfKey(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		hop  hop
+		want string
+	}{
+		{"no alias", hop{host: "10.0.0.5", port: "2222"}, "10.0.0.5:2222"},
+		{"alias", hop{host: "10.0.0.5", port: "2222", keyName: "gpubox"}, "gpubox:22"},
+		{"alias with a port", hop{host: "10.0.0.5", port: "2222", keyName: "[gpubox]:24"}, "[gpubox]:24"},
+		{"alias of an IPv6 address", hop{host: "10.0.0.5", port: "2222", keyName: "::1"}, "[::1]:22"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if diff := cmp.Diff(c.want, c.hop.nameOfKey()); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
 func FuzzHeader(f *testing.F) {
 	f.Add("cd /; exec printf '%s' \\ \n '\xff\x80!' \"$HOME\"")
 	f.Fuzz(func(t *testing.T, script string) {
