@@ -35,7 +35,7 @@ const (
 
 // phases: lines of the script last so long that its end falls after the cut, when the script is what is cut off.
 func phases(cut time.Duration) []phase {
-	lines := int(cut.Seconds()*5) + 100
+	lines := int(cut.Seconds()*5) + 150
 	sent := func(b *box, _ string) int64 { return size(b.ours("objects")) }
 	home := func(b *box, id string) int64 { return size(filepath.Join(b.cli.Home, "runs", id)) }
 	followed := func(b *box, _ string) int64 { return int64(len(b.follower.out.String())) }
@@ -167,7 +167,7 @@ func (b *box) away(id string, p phase, do func()) {
 		if now := p.came(b, id); now != came {
 			came, quiet = now, time.Now()
 		}
-		return time.Since(quiet) > time.Second
+		return time.Since(quiet) > 5*time.Second
 	})
 	do()
 	const little = 64 << 10 // what is noted down of it when the connection ends
