@@ -26,6 +26,8 @@ type world struct {
 	*testing.T
 	target  Target
 	backend backends.Backend
+	// made are the attempts to release when the case ends.
+	made []backends.Ref
 }
 
 func newWorld(t *testing.T, target Target) *world {
@@ -99,18 +101,27 @@ func (w *world) attempt(command string, change ...func(*backends.Attempt)) backe
 }
 
 func (w *world) releaseLater(ref backends.Ref) {
-	w.Cleanup(func() {
+	if w.made = append(w.made, ref); len(w.made) == 1 {
+		w.Cleanup(w.releaseAll)
+	}
+}
+
+// releaseAll releases what the case made, by a backend that knows nothing of
+// it: one for all, as each costs a login where the target is far.
+func (w *world) releaseAll() {
+	b := w.target.New(w)
+	for _, ref := range w.made {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(w.Context()), patience)
-		defer cancel()
-		if err := w.target.New(w).Release(ctx, ref); err != nil {
+		if err := b.Release(ctx, ref); err != nil {
 			w.Errorf("release at the end of the case: %v", err)
 		}
+		cancel()
 		if w.target.Traces != nil {
 			if left := w.target.Traces(w, ref); len(left) > 0 {
 				w.Errorf("left after release: %q", left)
 			}
 		}
-	})
+	}
 }
 
 // begin prepares and starts.
