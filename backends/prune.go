@@ -24,9 +24,11 @@ const (
 	PruneRuns PruneKind = "runs"
 	// PruneSnapshots are copies of sources.
 	PruneSnapshots PruneKind = "snapshots"
-	// PruneEnvironments are directories, and PruneImages what the engine keeps.
+	// PruneEnvironments are directories, PruneImages what the engine keeps of
+	// ours; of these PrunePulled are reported apart, which it has from a registry.
 	PruneEnvironments PruneKind = "environments"
 	PruneImages       PruneKind = "images"
+	PrunePulled       PruneKind = "pulled_images"
 	PruneInputs       PruneKind = "inputs"
 	// PruneCopies are working directories kept for later attempts.
 	PruneCopies PruneKind = "copies"
@@ -39,7 +41,7 @@ const (
 // PruneKinds lists them in the order of reports.
 func PruneKinds() []PruneKind {
 	return []PruneKind{
-		PruneRuns, PruneCheckpoints, PruneSnapshots, PruneEnvironments, PruneImages, PruneInputs, PruneCopies, PrunePrograms,
+		PruneRuns, PruneCheckpoints, PruneSnapshots, PruneEnvironments, PruneImages, PrunePulled, PruneInputs, PruneCopies, PrunePrograms,
 	}
 }
 

@@ -2,6 +2,7 @@ package ssh_test
 
 import (
 	"context"
+	"crypto/rand"
 	"io"
 	"net"
 	"os"
@@ -105,5 +106,36 @@ func TestDocker(t *testing.T) {
 	}
 	for _, subject := range []string{"end", "logs", "outputs", "observe"} {
 		backendtest.RunSubject(t, d, subject)
+	}
+}
+
+// What runs pulled there is pruned there.
+func TestPulledImagesArePruned(t *testing.T) {
+	t.Parallel()
+	engine, registry := testenv.Docker(t), testenv.Registry(t, false)
+	reference := registry.Push(engine.Small, "pulled/"+strings.ToLower(rand.Text())+":1")
+	has := func() bool { return engine.Command(t.Context(), "image", "inspect", reference).Run() == nil }
+	m := newMachine(t, testenv.SSHOptions{}, testenv.SSHUser{})
+	m.Socket = engineFor(t, engine, m.account)
+	b := m.open(t)
+	r := &environment.Resolved{Kind: environment.Image, Digest: "sha256:" + strings.Repeat("e", 64), Docker: &environment.Docker{Image: reference}}
+	if err := b.EnsureEnvironment(t.Context(), r, "", nil, nil); err != nil || !has() {
+		t.Fatal(err)
+	}
+	notes := filepath.Join(string(m.Root), "images")
+	if found, err := os.ReadDir(notes); err != nil || len(found) != 1 {
+		t.Errorf("notes %v, %v", found, err)
+	}
+	ask := backends.Pruning{Kinds: []backends.PruneKind{backends.PruneImages}, Environments: []string{r.Digest}}
+	if freed, err := b.Prune(t.Context(), ask); err != nil || len(freed) > 0 || !has() {
+		t.Errorf("a run wants it: freed %+v, %v", freed, err)
+	}
+	ask.Environments = nil
+	freed, err := b.Prune(t.Context(), ask)
+	if err != nil || len(freed) != 1 || freed[0].Kind != backends.PrunePulled || freed[0].Names[0] != reference || has() {
+		t.Errorf("freed %+v, %v", freed, err)
+	}
+	if found, err := os.ReadDir(notes); err != nil || len(found) > 0 {
+		t.Errorf("notes %v, %v", found, err)
 	}
 }

@@ -13,9 +13,9 @@ import (
 )
 
 // ours are the names in our directory on a machine that we make: attempts and
-// checkpoints, environments, pictures of sources, inputs, the supervisor's
-// program, tools that attaching was asked to bring, and when it was pruned.
-var ours = []string{"runs", "environments", "objects", "inputs", "bin", toolsDir, "pruned"}
+// checkpoints, environments, pictures of sources, inputs, notes of images that we
+// pulled, the supervisor's program, tools that attaching was asked to bring, and when it was pruned.
+var ours = []string{"runs", "environments", "objects", "inputs", "images", "bin", toolsDir, "pruned"}
 
 // removeOurs takes away what we put on a machine, the claim last: when it is
 // cut, the machine is still ours and it can be done again. What else lies in

@@ -20,7 +20,7 @@ func Example() { //nolint:testableexamples // it needs an engine
 	}
 	defer func() { _ = engine.Close() }()
 
-	image, err := engine.EnsureImage(ctx, "python:3.12-slim", container.IfMissing, nil, func(p container.Progress) {
+	image, err := engine.Pull(ctx, "python:3.12-slim", nil, func(p container.Progress) {
 		fmt.Fprintf(os.Stderr, "%d of %d bytes\n", p.Done, p.Total)
 	})
 	if err != nil {

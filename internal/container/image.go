@@ -22,6 +22,8 @@ type Image struct {
 	// Size in bytes.
 	Size    int64
 	Created time.Time
+	// TaggedAt is when it was given a name last, as far as the engine knows.
+	TaggedAt time.Time
 	// LastUsed is when it was made, tagged or used by a container last, as far
 	// as the engine knows. See Touch.
 	LastUsed time.Time
@@ -74,9 +76,9 @@ func (e *Engine) Inspect(ctx context.Context, ref string) (Image, error) {
 func imageOf(r image.InspectResponse) Image {
 	i := Image{
 		ID: r.ID, Tags: r.RepoTags, Digests: r.RepoDigests, OS: r.Os, Arch: r.Architecture, Size: r.Size,
-		Created: parseTime(r.Created),
+		Created: parseTime(r.Created), TaggedAt: r.Metadata.LastTagTime,
 	}
-	i.LastUsed = later(i.Created, r.Metadata.LastTagTime)
+	i.LastUsed = later(i.Created, i.TaggedAt)
 	if c := r.Config; c != nil {
 		i.Labels, i.Entrypoint, i.Env, i.User, i.WorkingDir = c.Labels, c.Entrypoint, c.Env, c.User, c.WorkingDir
 	}

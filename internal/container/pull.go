@@ -9,31 +9,6 @@ import (
 	"github.com/moby/moby/client"
 )
 
-// Policy says when an image is pulled.
-type Policy string
-
-// The policies.
-const (
-	// IfMissing asks no registry when the engine has the image. The default.
-	IfMissing Policy = "if-missing"
-	// Always asks the registry.
-	Always Policy = "always"
-	// Never pulls.
-	Never Policy = "never"
-)
-
-// EnsureImage makes sure that the engine has an image.
-func (e *Engine) EnsureImage(ctx context.Context, ref string, policy Policy, auth *Auth, progress func(Progress)) (Image, error) {
-	if policy == Always {
-		return e.Pull(ctx, ref, auth, progress)
-	}
-	found, err := e.Inspect(ctx, ref)
-	if policy == Never || KindOf(err) != ImageNotFound {
-		return found, err
-	}
-	return e.Pull(ctx, ref, auth, progress)
-}
-
 // Pull fetches an image from its registry. Without auth the login that docker
 // login stored on the host is used, when there is one. Pulls of the same image
 // at once are one. progress may be nil and must not block.

@@ -172,24 +172,6 @@ func TestPullTellsItsProgress(t *testing.T) {
 	}
 }
 
-func TestEnsureImage(t *testing.T) {
-	b := newBench(t)
-	r := testenv.Registry(t, false)
-	ref := b.pushed(t, r, "team/ensured:1", 100)
-	if _, err := b.EnsureImage(t.Context(), ref, Never, nil, nil); KindOf(err) != ImageNotFound {
-		t.Errorf("never: error %v, want that it is not there", err)
-	}
-	if _, err := b.EnsureImage(t.Context(), ref, IfMissing, nil, nil); err != nil {
-		t.Errorf("if missing: %v", err)
-	}
-	told := func(p Progress) { t.Errorf("the registry was asked: %+v", p) }
-	for _, policy := range []Policy{IfMissing, Never, ""} {
-		if _, err := b.EnsureImage(t.Context(), ref, policy, nil, told); err != nil {
-			t.Errorf("%q, and it is there: %v", policy, err)
-		}
-	}
-}
-
 func TestPullsAtOnceAreOne(t *testing.T) {
 	b := newBench(t)
 	r := testenv.Registry(t, false)

@@ -165,7 +165,6 @@ func TestEngineGoesAway(t *testing.T) {
 				"output":  func() error { _, err := b.Output(t.Context(), id, 1); return err },
 				"info":    func() error { _, err := b.Info(t.Context()); return err },
 				"image":   func() error { _, err := b.Inspect(t.Context(), shared.Small); return err },
-				"ensure":  func() error { _, err := b.EnsureImage(t.Context(), shared.Small, IfMissing, nil, nil); return err },
 				"pull":    func() error { _, err := b.Pull(t.Context(), "127.0.0.1:1/x", nil, nil); return err },
 				"build": func() error {
 					_, err := b.Build(t.Context(), BuildRequest{Tag: "x", Dockerfile: []byte("FROM scratch")}, nil, nil)

@@ -87,7 +87,7 @@ func (r *PruneReport) done() *PruneReport {
 				r.Snapshots += f.Count
 			case backends.PruneEnvironments, backends.PruneImages:
 				r.Environments = append(r.Environments, f.Names...)
-			case backends.PruneInputs, backends.PruneCopies, backends.PruneCheckpoints, backends.PrunePrograms:
+			case backends.PrunePulled, backends.PruneInputs, backends.PruneCopies, backends.PruneCheckpoints, backends.PrunePrograms:
 			}
 		}
 	}

@@ -249,5 +249,11 @@ func removeEnvironments(ctx context.Context, name string, b backends.Backend) er
 			return fmt.Errorf("remove environment %s from %s: %w", m.Digest, name, err)
 		}
 	}
+	// What was pulled for runs goes as well, unless somebody else has it.
+	if pruner, ok := b.(backends.Pruner); ok {
+		if _, err := pruner.Prune(ctx, backends.Pruning{Kinds: []backends.PruneKind{backends.PruneImages}}); err != nil {
+			return fmt.Errorf("remove images from %s: %w", name, err)
+		}
+	}
 	return nil
 }

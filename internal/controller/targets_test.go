@@ -49,6 +49,7 @@ type fakeMachine struct {
 	tries   int // how often it was connected to, in vain or not
 	line    *fakeLine
 	images  []string
+	pulled  []string
 }
 
 func newWorld(t *testing.T) *world {
@@ -154,6 +155,15 @@ func (b keepingBackend) RemoveEnvironment(_ context.Context, digest string) erro
 	defer b.m.target.mu.Unlock()
 	b.m.images = slices.DeleteFunc(b.m.images, func(d string) bool { return d == digest })
 	return nil
+}
+
+func (b keepingBackend) Prune(_ context.Context, p backends.Pruning) ([]backends.Freed, error) {
+	b.m.target.mu.Lock()
+	defer b.m.target.mu.Unlock()
+	if p.OlderThan == 0 && slices.Contains(p.Kinds, backends.PruneImages) {
+		b.m.pulled = nil
+	}
+	return nil, nil
 }
 
 // fakeConnection is a directory that says it is a machine of its own.
@@ -267,7 +277,7 @@ func TestAttachSubmitDetach(t *testing.T) {
 	h, w := newWorldHouse(t)
 	m := w.add("gpubox", "m1", "SHA256:k1")
 	m.target.endAtOnce = true
-	m.images = []string{"sha256:aa", "sha256:bb"}
+	m.images, m.pulled = []string{"sha256:aa", "sha256:bb"}, []string{"python:3.12"}
 	a := box("gpubox", "gpubox")
 	a.Config.Password, a.Secrets = "env:PW", map[string]string{"password": "hunter2"}
 	info := h.attach(a)
@@ -298,8 +308,8 @@ func TestAttachSubmitDetach(t *testing.T) {
 	if err := h.c.Detach(t.Context(), "gpubox", Detachment{}); err != nil {
 		t.Fatal(err)
 	}
-	if len(m.images) > 0 {
-		t.Error("images are left:", m.images)
+	if len(m.images)+len(m.pulled) > 0 {
+		t.Error("images are left:", m.images, m.pulled)
 	}
 	left, err := os.ReadDir(w.root(m))
 	if err != nil || len(left) != 1 || left[0].Name() != "notes.txt" {

@@ -85,17 +85,20 @@ func (m *Machine) pruneEnvironments(ctx context.Context, p backends.Pruning, bus
 	}
 	gone, err := m.environments.Prune(ctx, policy)
 	made := backends.Freed{Kind: backends.PruneEnvironments}
-	built := backends.Freed{Kind: backends.PruneImages}
+	built, pulled := backends.Freed{Kind: backends.PruneImages}, backends.Freed{Kind: backends.PrunePulled}
 	for _, i := range gone {
 		f := &made
-		if i.Image != "" {
+		switch {
+		case i.Pulled:
+			f = &pulled
+		case i.Image != "":
 			f = &built
 		}
 		f.Count++
 		f.Bytes += i.Bytes
 		f.Names = append(f.Names, i.Digest)
 	}
-	freed := slices.DeleteFunc([]backends.Freed{made, built}, func(f backends.Freed) bool { return f.Count == 0 })
+	freed := slices.DeleteFunc([]backends.Freed{made, built, pulled}, func(f backends.Freed) bool { return f.Count == 0 })
 	if errors.Is(err, context.Canceled) {
 		err = context.Cause(ctx)
 	}

@@ -125,14 +125,13 @@ func (p *Provisioner) ensureImage(ctx context.Context, r *environment.Resolved, 
 	made := Made{Activation: r.Activate(""), Image: plan.reference}
 	report := func(at container.Progress) { progress.Report(step(at)) }
 	if plan.build == nil {
-		_, err := engine.EnsureImage(ctx, plan.reference, container.IfMissing, auth, report)
-		return made, FailureOf(err)
+		return made, FailureOf(p.ensurePulled(ctx, engine, r.Digest, plan.reference, auth, report))
 	}
 	if found, err := p.foundImage(ctx, engine, r.Digest, plan.reference); found || err != nil {
 		return made, FailureOf(err)
 	}
 	if plan.base != "" {
-		if _, err := engine.EnsureImage(ctx, plan.base, container.IfMissing, auth, report); err != nil {
+		if err := p.ensurePulled(ctx, engine, r.Digest, plan.base, auth, report); err != nil {
 			return Made{}, FailureOf(err)
 		}
 	}

@@ -50,6 +50,8 @@ type Info struct {
 	Tool, Python string
 	// Image is its name in the engine, for kinds with one.
 	Image string
+	// Pulled: it is an image that we pulled, whose name stands for its Digest.
+	Pulled bool
 	// Bytes on the disk.
 	Bytes          int64
 	MadeAt, UsedAt time.Time

@@ -50,6 +50,8 @@ type Provisioner struct {
 	// mu guards removal against those who have just found what is removed.
 	mu      sync.Mutex
 	touched map[string]time.Time
+	// wanted is when images that are not made here were asked for last.
+	wanted map[string]time.Time
 }
 
 // New makes a Provisioner.
@@ -57,7 +59,7 @@ func New(c Config) *Provisioner {
 	if c.OpenLog == nil && c.Keeper != nil {
 		c.OpenLog = c.Keeper.OpenLog
 	}
-	return &Provisioner{Config: c, touched: map[string]time.Time{}}
+	return &Provisioner{Config: c, touched: map[string]time.Time{}, wanted: map[string]time.Time{}}
 }
 
 // Close lets go of the builds, which go on, and waits for our goroutines.

@@ -28,8 +28,8 @@ type Policy struct {
 	DryRun                      bool
 }
 
-// Prune removes environments that nobody needs, and what builds that were cut
-// left, and says what that was. What an attempt has, or is being made, stays.
+// Prune removes environments that nobody needs, images that we pulled for them,
+// and what builds that were cut left, and says what that was. What an attempt has, or is being made, stays.
 func (p *Provisioner) Prune(ctx context.Context, policy Policy) ([]Info, error) {
 	all, err := p.List(ctx)
 	if err != nil {
@@ -46,13 +46,19 @@ func (p *Provisioner) Prune(ctx context.Context, policy Policy) ([]Info, error) 
 	for digest := range policy.Keep {
 		used[digest] = true
 	}
+	var images []Info
+	if !policy.SkipImages {
+		if images, err = p.listPulled(ctx, used, policy.DryRun); err != nil {
+			return nil, fmt.Errorf("prune environments: %w", err)
+		}
+	}
 	var freed []Info
-	for _, i := range policy.choose(append(all, halves...), used) {
+	for _, i := range policy.choose(slices.Concat(all, halves, images), used) {
 		if policy.DryRun {
 			freed = append(freed, i)
 			continue
 		}
-		err := p.removeUnused(ctx, i)
+		err := p.removeUnused(ctx, i, policy.Keep)
 		if errors.Is(err, ErrInUse) {
 			continue // since a moment
 		}
@@ -66,7 +72,10 @@ func (p *Provisioner) Prune(ctx context.Context, policy Policy) ([]Info, error) 
 
 // removeUnused removes an environment unless somebody used it since it was
 // listed.
-func (p *Provisioner) removeUnused(ctx context.Context, i Info) error {
+func (p *Provisioner) removeUnused(ctx context.Context, i Info, keep map[string]bool) error {
+	if i.Pulled {
+		return p.removePulled(ctx, i, keep)
+	}
 	p.mu.Lock()
 	touched := p.touched[i.Digest]
 	p.mu.Unlock()
