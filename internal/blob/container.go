@@ -27,6 +27,7 @@ type Options struct {
 	Stall       time.Duration  // how long no byte may move before a request is given up and made again; 0: 1 minute
 	RootCAs     *x509.CertPool // whom to trust; nil: whom the system trusts (SSL_CERT_FILE counts)
 	firstWait   time.Duration  // before the first repetition; tests shorten it
+	page        int32          // how many blobs are listed at once; 0: as many as the store likes
 }
 
 const (
@@ -277,21 +278,26 @@ func (c *Container) List(ctx context.Context, below string) iter.Seq2[Blob, erro
 		if prefix != "" {
 			opts.Prefix = &prefix
 		}
-		pager := c.client.NewListBlobsFlatPager(opts)
-		for pager.More() {
+		if c.options.page > 0 {
+			opts.MaxResults = &c.options.page
+		}
+		for more := true; more; {
 			var page container.ListBlobsFlatResponse
 			err := c.try(ctx, c.where(below), func(ctx context.Context) error {
 				var err error
-				page, err = pager.NextPage(ctx)
+				// One pager a try: after an error answer it gives that error for ever.
+				page, err = c.client.NewListBlobsFlatPager(opts).NextPage(ctx)
+				if err == nil && page.Segment == nil { // an empty list has one, too: nothing is taken for nothing there
+					err = &Error{Problem: Unavailable, What: "the store answers with no list", Where: c.where(below), Temporary: true}
+				}
 				return err
 			})
 			if err != nil {
 				yield(Blob{}, err)
 				return
 			}
-			if page.Segment == nil {
-				continue
-			}
+			opts.Marker = page.NextMarker
+			more = value(page.NextMarker) != ""
 			for _, item := range page.Segment.BlobItems {
 				if item.Name == nil || item.Properties == nil || isDirectory(item) || len(*item.Name) <= cut {
 					continue

@@ -157,6 +157,26 @@ func TestFaults(t *testing.T) {
 			t.Errorf("there is %+v, %v", b, err)
 		}
 	})
+	for _, fault := range someFaults {
+		if fault.Kind == testenv.Flip || fault.Kind == testenv.Short { // nothing but TLS protects a list, and a fault here stands behind it
+			continue
+		}
+		t.Run("list/"+faultName(fault), func(t *testing.T) {
+			fault.Bytes = min(fault.Bytes, 100) // a list is short
+			proxy.Set(on(func(r *http.Request) bool { return r.URL.Query().Get("comp") == "list" }, 2, fault))
+			c := open(t, s, proxy.Addr, "faults", Options{Stall: time.Second, Patience: 20 * time.Second, page: 5})
+			var all []string
+			for b, err := range c.List(t.Context(), "up") {
+				if err != nil {
+					t.Fatal(err)
+				}
+				all = append(all, b.Name)
+			}
+			if len(all) != 2*len(someFaults) {
+				t.Errorf("%d are listed of %d: %q", len(all), 2*len(someFaults), all)
+			}
+		})
+	}
 	t.Run("many at random", func(t *testing.T) {
 		proxy.Set(nil)
 		src, dst := t.TempDir(), t.TempDir()

@@ -236,11 +236,20 @@ func (p *FaultProxy) answer(w http.ResponseWriter, r *http.Request, answer *http
 	}
 	w.WriteHeader(answer.StatusCode)
 	_, err := io.CopyBuffer(struct{ io.Writer }{w}, body, make([]byte, 64<<10))
-	if err != nil || fault.Kind == Truncate && answer.ContentLength > body.n {
+	if fault.Kind == Truncate && err == nil { // what is left is not sent, and the end is no end
+		var more [1]byte
+		if n, _ := answer.Body.Read(more[:]); n > 0 {
+			err = errCut
+		}
+	}
+	if err != nil {
 		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	}
 }
+
+// errCut is an answer that was cut as planned.
+var errCut = errors.New("the answer is cut")
 
 func refuse(w http.ResponseWriter, kind FaultKind) int {
 	status, code := http.StatusInternalServerError, "InternalError"

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -74,13 +75,45 @@ func (s *service) open(t *testing.T, addr, spool string, patience time.Duration)
 }
 
 func TestSuite(t *testing.T) {
+	t.Parallel()
 	s := newService(t)
+	artifacttest.Suite(t, s.subject(t, s.line.Address, 500))
+}
+
+// Every tenth request or so goes wrong in one of all the ways that requests can:
+// nothing is lost, doubled or silently short.
+func TestSuiteWithFaults(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	var mu sync.Mutex
+	kinds := map[testenv.FaultKind]int{}
+	random := testenv.RandomFaults(seed, 0.1, 300_000)
+	proxy := testenv.Faults(t, s.BlobService, func(n int, r *http.Request) testenv.Fault {
+		f := random(n, r)
+		mu.Lock()
+		defer mu.Unlock()
+		kinds[f.Kind]++
+		return f
+	})
+	artifacttest.Suite(t, s.subject(t, proxy.Addr, 40))
+	mu.Lock()
+	defer mu.Unlock()
+	t.Logf("faults: %v", kinds)
+	if all := len(kinds) - 1; all < 5 { // one is none
+		t.Errorf("only %d kinds of faults", all)
+	}
+}
+
+// subject is the store for the suite, which talks to it at addr.
+func (s *service) subject(t *testing.T, addr string, many int) artifacttest.Subject {
 	spool := filepath.Join(t.TempDir(), "spool")
 	const patience = time.Minute
-	artifacttest.Suite(t, artifacttest.Subject{
-		Open:  func(t *testing.T) artifact.Store { return s.open(t, s.line.Address, spool, patience) },
+	return artifacttest.Subject{
+		Open:  func(t *testing.T) artifact.Store { return s.open(t, addr, spool, patience) },
 		Large: 5<<20 + 3,
-		Many:  500,
+		Many:  many,
 		Stray: func(t *testing.T) []string {
 			stray, err := s.open(t, s.Addr, spool, patience).Runs(context.WithoutCancel(t.Context()))
 			if err != nil {
@@ -95,7 +128,7 @@ func TestSuite(t *testing.T) {
 			}
 			return stray
 		},
-	})
+	}
 }
 
 func random(n int) []byte {
