@@ -46,6 +46,12 @@ type ScriptRunConfig struct {
 	// Kind is spark for a Spark application; a spark section says the same.
 	// Default: an ordinary run.
 	Kind string `json:"kind,omitempty" jsonschema:"enum=spark" yaml:"kind,omitempty"`
+	// Framework is Azure ML v1's word: pyspark says kind: spark, and properties of
+	// spark.configuration that have a field of their own are taken for that; python
+	// says that it is an ordinary run.
+	Framework string `json:"framework,omitempty" jsonschema:"enum=pyspark,enum=PySpark,enum=python,enum=Python" yaml:"framework,omitempty"`
+	// HDI is Azure ML v1's section for HDInsight.
+	HDI *HDI `json:"hdi,omitempty" yaml:"hdi,omitempty"`
 	// Spark makes the run a Spark application, on a target of kind spark.
 	Spark *Spark `json:"spark,omitempty" yaml:"spark,omitempty"`
 

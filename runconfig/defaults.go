@@ -29,6 +29,7 @@ func (c *ScriptRunConfig) fill(directory string) {
 	if c.Kind == KindSpark && c.Spark == nil {
 		c.Spark = &Spark{}
 	}
+	c.takeAzureML()
 	if c.Spark != nil && c.Kind == "" {
 		c.Kind = KindSpark
 	}

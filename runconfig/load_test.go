@@ -78,7 +78,14 @@ spark:
   py_files: [lib/helpers.py]
   archives: ["data.zip#data"]
 `,
-	"a Spark job in a word":         "kind: spark\nscript: train.py\n",
+	"a Spark job in a word": "kind: spark\nscript: train.py\n",
+	"an Azure ML v1 Spark job": `framework: PySpark
+script: train.py
+hdi: {yarn_deploy_mode: cluster}
+spark:
+  configuration: {spark.yarn.maxAppAttempts: 1, spark.executor.memory: 4g, spark.executor.instances: 3, spark.app.name: iris}
+`,
+	"an Azure ML v1 job":            "framework: Python\nscript: train.py\n",
 	"a null field is an absent one": "script: a.py\nenvironment:\nresources: {memory: }\n",
 }
 
@@ -202,6 +209,14 @@ var badSpecs = []struct{ name, text, want string }{
 	{"sha256", "script: a.py\ninputs: {d: {path: 'https://example.com/x', sha256: abc}}\n", "sha256 must be 64 hexadecimal digits: job.yaml:2:53\nhint: sha256sum FILE prints it"},
 	{"sha256 of a directory", "script: a.py\ninputs: {d: {path: x, sha256: abc}}\n", "sha256 is of a file from an https:// address: job.yaml:2:31\nhint: all others are checked without it"},
 	{"a misspelt field of Spark", "script: a.py\nspark: {deploymode: client}\n", "unknown field \"deploymode\": job.yaml:2:9\nhint: did you mean \"deploy_mode\"?"},
+	{"a framework", "script: a.py\nframework: pysparc\n", "unknown framework \"pysparc\": job.yaml:2:12\nhint: did you mean \"pyspark\"?"},
+	{"a framework of processes", "script: a.py\nframework: mpi\n", "unknown framework \"mpi\": job.yaml:2:12\nhint: distributed.framework names how the processes of a run find each other"},
+	{"a framework that is not Spark's", "script: a.py\nkind: spark\nframework: python\n", "a Spark run's framework is not python: job.yaml:3:12\nhint: framework: pyspark"},
+	{"two deploy modes", "script: a.py\nframework: pyspark\nhdi: {yarn_deploy_mode: cluster}\nspark: {deploy_mode: client}\n", "spark.deploy_mode says client, and hdi.yarn_deploy_mode cluster: job.yaml:3:25\nhint: leave one of them out"},
+	{"a deploy mode without Spark", "script: a.py\nhdi: {yarn_deploy_mode: cluster}\n", "yarn_deploy_mode is about Spark runs: job.yaml:2:25\nhint: framework: pyspark"},
+	{"a property that says a field", "script: a.py\nframework: pyspark\nspark: {executor_cores: 2, configuration: {spark.executor.cores: 3}}\n", "spark.executor.cores and spark.executor_cores say the same thing: job.yaml:3:66\nhint: leave one of them out"},
+	{"a property without sense", "script: a.py\nframework: pyspark\nspark: {configuration: {spark.executor.memory: much}}\n", "\"much\" is no value for spark.executor.memory: job.yaml:3:48"},
+	{"YARN's own restarts", "script: a.py\nkind: spark\nspark: {configuration: {spark.yarn.maxAppAttempts: 4}}\n", "YARN does not start a run of ours again by itself: job.yaml:3:52\nhint: restart: {failed: N}"},
 	{"a Spark command", "command: a\nkind: spark\n", "a Spark run has a script, not a command: job.yaml:1:10\nhint: give script: train.py, or a jar and spark.main_class"},
 	{"a jar without a class", "script: a.jar\nspark: {master: yarn}\n", "the script is a jar and spark.main_class does not say which class of it: job.yaml:2:8\nhint: main_class: org.example.Train"},
 	{"a Spark shell script", "script: a.sh\nkind: spark\n", "spark-submit cannot run \"a.sh\": job.yaml:1:9\nhint: a .py file, or a .jar"},

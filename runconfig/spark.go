@@ -101,9 +101,10 @@ func CheckMaster(master string) (wrong, hint string) {
 const javaMemory = 64 << 20
 
 func (v *checks) spark(c *ScriptRunConfig) {
+	v.azureML(c)
 	s := c.Spark
 	switch {
-	case s == nil && c.Kind == KindSpark:
+	case s == nil && (c.Kind == KindSpark || c.isPySpark()):
 		s = &Spark{} // the word alone
 	case s == nil:
 		return
@@ -130,7 +131,7 @@ func (v *checks) spark(c *ScriptRunConfig) {
 	if s.DeployMode != "" && !slices.Contains(modes, s.DeployMode) {
 		v.addf("spark.deploy_mode", yamlpos.DidYouMean(s.DeployMode, modes), "unknown deploy_mode %q", s.DeployMode)
 	}
-	v.configuration(s)
+	v.configuration(s, c.isPySpark())
 	v.number("spark.driver_cores", s.DriverCores, 1, maxCores)
 	v.number("spark.executor_cores", s.ExecutorCores, 1, maxCores)
 	v.number("spark.executor_instances", s.ExecutorInstances, 1, maxExecutors)
@@ -193,12 +194,21 @@ func fieldOf(property string) string {
 	}
 }
 
-func (v *checks) configuration(s *Spark) {
+// ownAttempts is YARN's own restarts, of which there is none.
+const ownAttempts = "spark.yarn.maxAppAttempts"
+
+// configuration checks properties; taken: those with a field of their own are
+// taken for that.
+func (v *checks) configuration(s *Spark, taken bool) {
 	for _, name := range slices.Sorted(maps.Keys(s.Configuration)) {
 		field := yamlpos.Join("spark.configuration", name)
 		switch own := fieldOf(name); {
 		case !strings.HasPrefix(name, "spark.") || strings.ContainsAny(name, " \t\r\n=:"):
 			v.addf(field, "properties of Spark begin with spark. ; those of Hadoop with spark.hadoop.", "%q is no property of Spark", name)
+		case name == ownAttempts && s.Configuration[name] != "1":
+			v.addf(field, "restart: {failed: N}", "YARN does not start a run of ours again by itself")
+		case own != "" && taken:
+			v.takes(s, field, name, s.Configuration[name])
 		case own != "":
 			v.addf(field, "spark."+own, "%s has a field of its own", name)
 		}

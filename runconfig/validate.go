@@ -170,6 +170,8 @@ func (v *checks) text(field, value string) {
 	}
 }
 
+func distributedFrameworks() []string { return []string{"pytorch", "mpi", "tensorflow"} }
+
 func (v *checks) resources(c *ScriptRunConfig) {
 	r := c.Resources
 	v.number("resources.nodes", r.Nodes, 1, maxNodes)
@@ -188,7 +190,7 @@ func (v *checks) resources(c *ScriptRunConfig) {
 		v.addf("resources.memory", hint, "resources.memory must be at least %s, not %s", Bytes(minMemory), m)
 	}
 	if d := c.Distributed; d != nil {
-		frameworks := []string{"pytorch", "mpi", "tensorflow"}
+		frameworks := distributedFrameworks()
 		if d.Framework == "" {
 			v.addf("distributed", "framework: pytorch, mpi or tensorflow", "distributed has no framework")
 		} else if !slices.Contains(frameworks, d.Framework) {

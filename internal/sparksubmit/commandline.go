@@ -25,7 +25,11 @@ type sent struct {
 // itself hands each argument on as it is, but for carriage returns, which is one
 // reason why a Python script's own arguments are not among them.
 func (p *Plan) commandLine(submit string, s sent) []string {
-	line := []string{submit, "--master", p.Master, "--name", oneLine(p.Name), "--properties-file", s.properties}
+	line := []string{submit, "--master", p.Master}
+	if p.Spark.Configuration["spark.app.name"] == "" { // which it would win over
+		line = append(line, "--name", oneLine(p.Name))
+	}
+	line = append(line, "--properties-file", s.properties)
 	if p.OnYARN() || p.InCluster() {
 		line = append(line, "--deploy-mode", p.DeployMode)
 	}
