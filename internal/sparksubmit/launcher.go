@@ -30,6 +30,8 @@ type launcher struct {
 	// yarn and its programs; nil and empty without YARN.
 	yarn     yarn
 	programs programs
+	// master of Spark's own; nil: none.
+	master *standalone
 }
 
 const private = 0o700
@@ -102,7 +104,9 @@ func (l *launcher) begin(ctx context.Context) (int, error) {
 	if l.plan.InCluster() {
 		return l.inCluster(ctx, s)
 	}
+	stop := l.watchMaster(ctx)
 	code, err := l.submitted(ctx, s, os.Stdout)
+	stop()
 	if err == nil {
 		err = l.conclude(code)
 	}
@@ -225,9 +229,12 @@ func (l *launcher) conclude(code int) error {
 	if code == 0 {
 		return l.report.change(func(r *Report) { r.Reason, r.Outcome = "", "" })
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if l.master != nil {
+		l.concludeAtMaster(ctx)
+	}
 	if l.yarn != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
 		if found, err := l.yarn.find(ctx, l.plan.Tag()); err == nil && len(found) > 0 { // it only explains; the exit code is known
 			return l.report.change(func(r *Report) { r.take(&found[len(found)-1]) })
 		}

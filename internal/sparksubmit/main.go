@@ -118,6 +118,9 @@ func newLauncher(p *Plan, submit, file string) (*launcher, error) {
 		conf = "/etc/hadoop/conf"
 	}
 	l := &launcher{plan: p, submit: submit, conf: conf, report: reportBeside(file), dir: dirBeside(file)}
+	if p.isStandalone() {
+		l.master = newStandalone(p.Master, p.Spark.Configuration["spark.master.ui.port"])
+	}
 	if p.OnYARN() {
 		site, err := readHadoopConf(conf)
 		if err != nil {

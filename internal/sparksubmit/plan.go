@@ -67,6 +67,9 @@ func (p *Plan) InCluster() bool { return p.DeployMode == runconfig.DeployCluster
 // OnYARN reports whether YARN runs the application.
 func (p *Plan) OnYARN() bool { return p.Master == "yarn" }
 
+// isStandalone reports whether a master of Spark's own has the workers.
+func (p *Plan) isStandalone() bool { return strings.HasPrefix(p.Master, "spark://") }
+
 // isLocal reports whether driver and executors are one process here.
 func (p *Plan) isLocal() bool { return p.Master == "local" || strings.HasPrefix(p.Master, "local[") }
 

@@ -39,22 +39,24 @@ func Spark(t testing.TB) SparkInstall {
 	})
 }
 
-// SparkMaster starts a standalone master with one worker, for this test alone, and gives its address, spark://HOST:PORT.
-func SparkMaster(t testing.TB) string {
-	t.Helper()
-	spark := Spark(t)
-	master, err := startSparkMaster(t, spark)
-	if err != nil {
-		Need(t, "spark master", err)
-	}
-	return master
+// SparkCluster is a standalone master with one worker.
+type SparkCluster struct {
+	// Master is its address, spark://HOST:PORT, and Port that of its page.
+	Master, Port string
 }
 
-func startSparkMaster(t testing.TB, spark SparkInstall) (string, error) {
+// SparkMaster starts a standalone master with one worker, for this test alone.
+func SparkMaster(t testing.TB) SparkCluster {
+	t.Helper()
+	spark := Spark(t)
+	return begin(t, "spark master", func(context.Context) (SparkCluster, error) { return startSparkMaster(t, spark) })
+}
+
+func startSparkMaster(t testing.TB, spark SparkInstall) (SparkCluster, error) {
 	t.Helper()
 	ports, err := freePorts(2)
 	if err != nil {
-		return "", err
+		return SparkCluster{}, err
 	}
 	dir := t.TempDir()
 	start := func(name string, ready func(context.Context) bool, args ...string) error {
@@ -68,12 +70,12 @@ func startSparkMaster(t testing.TB, spark SparkInstall) (string, error) {
 	err = start("master", func(ctx context.Context) bool { return answers(ctx, address) },
 		"org.apache.spark.deploy.master.Master", "--host", "127.0.0.1", "--port", fmt.Sprint(ports[0]), "--webui-port", fmt.Sprint(ports[1]))
 	if err != nil {
-		return "", err
+		return SparkCluster{}, err
 	}
 	log := filepath.Join(dir, "worker.log")
 	err = start("worker", func(context.Context) bool { return says(log, "Successfully registered with master") },
 		"org.apache.spark.deploy.worker.Worker", "--host", "127.0.0.1", "--cores", "4", "--memory", "2g", "--webui-port", "0", "spark://"+address)
-	return "spark://" + address, err
+	return SparkCluster{Master: "spark://" + address, Port: fmt.Sprint(ports[1])}, err
 }
 
 // answers reports whether somebody listens.
