@@ -107,6 +107,9 @@ type Observation struct {
 	// Handle, for a ref that came without one.
 	Handle Handle
 	Node   string
+	// Story is what its engine calls it and where it shows it, worth a line in the
+	// run's story; empty: nothing.
+	Story string
 	// Adrift: it runs, and whoever followed it on the target is gone; see Resumer.
 	Adrift bool
 	// Outcome when Phase is Ended, already mapped. OutcomeCanceled means that

@@ -91,6 +91,9 @@ func (b *Backend) report(ctx context.Context, ref backends.Ref) (*sparksubmit.Re
 
 // explained is an observation with what the application's report says.
 func explained(o backends.Observation, r sparksubmit.Report) backends.Observation {
+	if r.Application != "" {
+		o.Story = strings.Join(nonEmpty("Spark calls it "+r.Application, r.URL), ", ")
+	}
 	if o.Phase == backends.Running {
 		o.Reason = strings.Join(nonEmpty(r.Application, r.Reason, r.URL), ", ")
 		return o

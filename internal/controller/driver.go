@@ -25,6 +25,8 @@ type driver struct {
 	wish    context.CancelFunc
 	failing time.Time // since when steps have failed; zero: they do not
 	spec    spec
+	// told is the number of the attempt and what was told of it last.
+	told string
 }
 
 // spec is the part of a run that never changes and that the store gives only

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/runnerml/runner/backends"
@@ -199,6 +200,13 @@ func (d *driver) sighted(ctx context.Context, r *run.Run, s sighting, silent *ti
 		*silent = time.Time{}
 		d.c.live.setRemark(d.id, "")
 	}
+	if s.Story != "" {
+		next, err := d.tell(ctx, r, s.Story)
+		if err != nil {
+			return r, false, err
+		}
+		r = next
+	}
 	switch s.Phase {
 	case backends.Pending:
 		d.c.live.setRemark(d.id, s.Reason)
@@ -229,6 +237,30 @@ func (d *driver) sighted(ctx context.Context, r *run.Run, s sighting, silent *ti
 	case backends.Unknown:
 	}
 	return r, false, nil
+}
+
+// tell adds to the run's story what the target says of its last attempt, once.
+func (d *driver) tell(ctx context.Context, r *run.Run, story string) (*run.Run, error) {
+	number := r.Last().Number
+	told := fmt.Sprint(number, " ", story)
+	if d.told == told {
+		return r, nil
+	}
+	events, err := d.c.store.Events(ctx, d.id, 0) // told before we were
+	if err != nil {
+		return r, fmt.Errorf("read the run's story: %w", err)
+	}
+	same := func(e run.Event) bool { return e.Attempt == number && e.Why == story }
+	if !slices.ContainsFunc(events, same) {
+		r, err = d.c.update(ctx, d.id, func(r *run.Run) ([]run.Event, error) {
+			return []run.Event{d.c.event(number, r.State, r.State, story)}, nil
+		})
+		if err != nil {
+			return r, err
+		}
+	}
+	d.told = told
+	return r, nil
 }
 
 // resume has an attempt followed again that is adrift. What fails is tried again
