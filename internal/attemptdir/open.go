@@ -19,6 +19,9 @@ const (
 
 // Opening asks for an attempt's directory.
 type Opening struct {
+	// Owner is the installation that the host's root must belong to, if it
+	// belongs to one.
+	Owner string `json:"owner,omitempty"`
 	// Dirs are made, with their parents: the attempt's own and others it needs.
 	Dirs []string `json:"dirs"`
 	// Sup is its supervisor's directory.

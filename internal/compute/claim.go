@@ -102,27 +102,20 @@ func parseClaim(data []byte, name string) (*Claim, error) {
 	return &c, nil
 }
 
-func unreadableClaim(name string) error {
-	return fmt.Errorf("the claim on the machine cannot be read: %s", name)
-}
+var errUnreadable = errors.New("the claim on the machine cannot be read")
+
+func unreadableClaim(name string) error { return fmt.Errorf("%w: %s", errUnreadable, name) }
 
 // putClaim claims a machine. Of two that do so at once one wins, and the other
-// gets a *ClaimedError. takeOver replaces what is there. made tells whether
-// there was none before, also with an error: then there may be one now.
-func putClaim(ctx context.Context, h host.Host, c Claim, takeOver bool) (made bool, err error) {
-	data, err := json.MarshalIndent(c, "", "  ")
+// gets a *ClaimedError. made tells whether there was none before, also with an
+// error: then there may be one now.
+func putClaim(ctx context.Context, h host.Host, c Claim) (made bool, err error) {
+	data, err := c.text()
 	if err != nil {
-		return false, fmt.Errorf("claim the machine: %w", err)
+		return false, err
 	}
-	data = append(data, '\n')
 	if err := h.MkdirAll(ctx, h.Root(), privateDir); err != nil {
 		return false, fmt.Errorf("make our directory on the machine: %w", err)
-	}
-	if takeOver {
-		if err := h.WriteFile(ctx, claimPath(h), data, privateFile); err != nil {
-			return false, fmt.Errorf("claim the machine: %w", err)
-		}
-		return true, nil
 	}
 	before, err := ReadClaim(ctx, h)
 	if err == nil && before == nil {
@@ -151,6 +144,36 @@ func putClaim(ctx context.Context, h host.Host, c Claim, takeOver bool) (made bo
 		return false, &ClaimedError{Claim: *found, Ours: found.Installation == c.Installation}
 	}
 	return linkErr == nil, nil
+}
+
+// text is what a claim's file holds.
+func (c *Claim) text() ([]byte, error) {
+	data, err := json.MarshalIndent(c, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("claim the machine: %w", err)
+	}
+	return append(data, '\n'), nil
+}
+
+// replaceClaim puts a claim in the place of what is there; nil: none.
+func replaceClaim(ctx context.Context, h host.Host, c *Claim) error {
+	if c == nil {
+		if err := h.RemoveAll(ctx, claimPath(h)); err != nil {
+			return fmt.Errorf("remove our claim from the machine: %w", err)
+		}
+		return nil
+	}
+	data, err := c.text()
+	if err != nil {
+		return err
+	}
+	if err := h.MkdirAll(ctx, h.Root(), privateDir); err != nil {
+		return fmt.Errorf("make our directory on the machine: %w", err)
+	}
+	if err := h.WriteFile(ctx, claimPath(h), data, privateFile); err != nil {
+		return fmt.Errorf("claim the machine: %w", err)
+	}
+	return nil
 }
 
 // halfClaims is how the names of claims begin that an installation is making.

@@ -13,9 +13,10 @@ import (
 )
 
 // ours are the names in our directory on a machine that we make: attempts and
-// checkpoints, environments, pictures of sources, inputs, notes of images that we
-// pulled, the supervisor's program, tools that attaching was asked to bring, and when it was pruned.
-var ours = []string{"runs", "environments", "objects", "inputs", "images", "bin", toolsDir, "pruned"}
+// checkpoints, environments, pictures of sources and working copies of them,
+// inputs, notes of images that we pulled, the supervisor's program, tools that
+// attaching was asked to bring, and when it was pruned.
+var ours = []string{"runs", "environments", "objects", "copies", "inputs", "images", "bin", toolsDir, "pruned"}
 
 // removeOurs takes away what we put on a machine, the claim last: when it is
 // cut, the machine is still ours and it can be done again. What else lies in
@@ -48,8 +49,11 @@ func removeOurs(ctx context.Context, h host.Host, installation string) error {
 	if left {
 		return nil
 	}
-	// rmdir refuses what was filled meanwhile.
+	// rmdir refuses what somebody else filled meanwhile: it is theirs.
 	if err := h.Run(ctx, host.Command{Argv: []string{"rmdir", "--", h.Root()}, Dir: "/"}); err != nil {
+		if more, readErr := h.ReadDir(ctx, h.Root()); readErr == nil && len(more) > 0 {
+			return nil
+		}
 		return fmt.Errorf("remove our directory from the machine: %w", err)
 	}
 	return nil

@@ -136,10 +136,10 @@ func TestClaim(t *testing.T) {
 	if err := checkClaim(ctx, h, "one", "gpubox"); err == nil {
 		t.Error("nobody's machine counts as ours")
 	}
-	if made, err := putClaim(ctx, h, mine, false); !made || err != nil {
+	if made, err := putClaim(ctx, h, mine); !made || err != nil {
 		t.Fatal(made, err)
 	}
-	if made, err := putClaim(ctx, h, mine, false); made || err != nil {
+	if made, err := putClaim(ctx, h, mine); made || err != nil {
 		t.Error("the same again:", made, err)
 	}
 	for _, c := range []struct {
@@ -152,7 +152,7 @@ func TestClaim(t *testing.T) {
 		{"another name of ours", claimOf("one", "box"), true, `this directory of the machine belongs to the target "gpubox" since 2026-03-01 12:00 UTC`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := putClaim(ctx, h, c.claim, false)
+			_, err := putClaim(ctx, h, c.claim)
 			e, ok := errors.AsType[*ClaimedError](err)
 			if !ok || e.Ours != c.ours || e.Error() != c.want {
 				t.Errorf("%v", err)
@@ -162,7 +162,8 @@ func TestClaim(t *testing.T) {
 	if err := checkClaim(ctx, h, "one", "gpubox"); err != nil {
 		t.Error(err)
 	}
-	if _, err := putClaim(ctx, h, claimOf("two", "box"), true); err != nil {
+	theirs := claimOf("two", "box")
+	if err := replaceClaim(ctx, h, &theirs); err != nil {
 		t.Fatal(err)
 	}
 	if _, ok := errors.AsType[*ClaimedError](checkClaim(ctx, h, "one", "gpubox")); !ok {
@@ -175,7 +176,7 @@ func TestClaim(t *testing.T) {
 	if err := os.WriteFile(claimPath(h), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := putClaim(ctx, h, mine, false); err == nil {
+	if _, err := putClaim(ctx, h, mine); err == nil {
 		t.Error("a damaged claim is nobody's")
 	}
 }
@@ -189,7 +190,7 @@ func TestClaimAtOnce(t *testing.T) {
 	got, refused := 0, 0
 	for i := range many {
 		wait.Go(func() {
-			_, err := putClaim(t.Context(), h, claimOf(string(rune('a'+i)), "box"), false)
+			_, err := putClaim(t.Context(), h, claimOf(string(rune('a'+i)), "box"))
 			mu.Lock()
 			defer mu.Unlock()
 			if _, ok := errors.AsType[*ClaimedError](err); ok {
@@ -212,7 +213,7 @@ func TestClaimForeign(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(h.Root(), "bin"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	_, err := putClaim(t.Context(), h, claimOf("one", "gpubox"), false)
+	_, err := putClaim(t.Context(), h, claimOf("one", "gpubox"))
 	if _, ok := errors.AsType[*ForeignError](err); !ok {
 		t.Error(err)
 	}
@@ -228,7 +229,7 @@ func TestRemoveOurs(t *testing.T) {
 		make []string
 		left []string // nil: not even the directory
 	}{
-		{"all is ours", []string{"runs/a/attempts/1/x", "bin/runner", "claim.json"}, nil},
+		{"all is ours", []string{"runs/a/attempts/1/x", "copies/1-a/tree/train.py", "bin/runner", "claim.json"}, nil},
 		{"something is not", []string{"bin/runner", "notes.txt", "data/big"}, []string{"data", "notes.txt"}},
 		{"what was being written", []string{"claim.json", "claim.json.one.gpubox", ".new-abc"}, nil},
 		{"another is claiming it", []string{"bin/runner", "claim.json.two.gpubox"}, []string{"claim.json.two.gpubox"}},

@@ -287,7 +287,7 @@ func TestOneMachine(t *testing.T) {
 	if err != nil || id == "" {
 		t.Fatal(id, err)
 	}
-	if made, err := first.Claim(ctx, false); !made || err != nil {
+	if made, err := first.Claim(ctx); !made || err != nil {
 		t.Fatal(made, err)
 	}
 	second := visit("one", "other", "localhost")
@@ -300,10 +300,10 @@ func TestOneMachine(t *testing.T) {
 		t.Error("the machine is not known under another spelling")
 	}
 	theirs := visit("two", "box", "localhost")
-	if _, err := theirs.Claim(ctx, false); err == nil || !strings.Contains(err.Error(), `attached as "gpubox" by`) {
+	if _, err := theirs.Claim(ctx); err == nil || !strings.Contains(err.Error(), `attached as "gpubox" by`) {
 		t.Error(err)
 	}
-	if _, err := theirs.Claim(ctx, true); err != nil {
+	if _, err := theirs.TakeOver(ctx); err != nil {
 		t.Error(err)
 	}
 	if err := visit("one", "gpubox", "127.0.0.1").Check(); err == nil {

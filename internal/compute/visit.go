@@ -178,15 +178,36 @@ func (v *Visit) take(ctx context.Context) (*inventory.Inventory, error) {
 	return inv, err
 }
 
-// Claim marks the machine as ours. made tells that it was not before.
-func (v *Visit) Claim(ctx context.Context, takeOver bool) (made bool, err error) {
+// Claim marks the machine as ours, unless it is somebody's. made tells that it
+// was not ours before.
+func (v *Visit) Claim(ctx context.Context) (made bool, err error) {
+	return putClaim(ctx, v.c, v.claim())
+}
+
+func (v *Visit) claim() Claim {
 	now := time.Now
 	if v.m.Now != nil {
 		now = v.m.Now
 	}
-	return putClaim(ctx, v.c, Claim{
-		Installation: v.m.Installation, Target: v.t.Name, By: v.m.By, Since: now().UTC().Truncate(time.Second),
-	}, takeOver)
+	return Claim{Installation: v.m.Installation, Target: v.t.Name, By: v.m.By, Since: now().UTC().Truncate(time.Second)}
+}
+
+// TakeOver marks the machine as ours, whosever it is. before is the claim that
+// there was, to be given back when nothing comes of it; nil: none.
+func (v *Visit) TakeOver(ctx context.Context) (before *Claim, err error) {
+	if before, err = ReadClaim(ctx, v.c); err != nil && !errors.Is(err, errUnreadable) {
+		return nil, err
+	}
+	ours := v.claim()
+	return before, replaceClaim(ctx, v.c, &ours)
+}
+
+// GiveBack puts a claim in the place of ours, if it is still there; nil: none.
+func (v *Visit) GiveBack(ctx context.Context, before *Claim) error {
+	if ours, err := v.Ours(ctx); err != nil || !ours {
+		return err
+	}
+	return replaceClaim(ctx, v.c, before)
 }
 
 // Check sees that the machine was still the one that was attached, and ours,

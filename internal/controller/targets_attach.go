@@ -63,11 +63,11 @@ func (c *Controller) Attach(ctx context.Context, a Attachment) (_ *TargetInfo, e
 	if t.Facts, err = v.Take(ctx); err != nil {
 		return nil, err
 	}
-	made, err := c.claim(ctx, v, a.TakeOver)
+	undo, err := c.claim(ctx, v, a.TakeOver)
 	keep := false
 	defer func() {
-		if made && !keep && !a.TakeOver {
-			c.undoClaim(ctx, t, sealed)
+		if undo != nil && !keep {
+			c.undoClaim(ctx, t, sealed, undo)
 		}
 	}()
 	if err != nil {
@@ -97,18 +97,29 @@ func (c *Controller) Attach(ctx context.Context, a Attachment) (_ *TargetInfo, e
 	return c.Target(ctx, t.Name)
 }
 
-// claim marks a machine as ours. A claim of ours for a target that is not there
-// is left of an attaching that was cut, or of one that was forgotten.
-func (c *Controller) claim(ctx context.Context, v *compute.Visit, takeOver bool) (made bool, err error) {
-	made, err = v.Claim(ctx, takeOver)
+// claim marks a machine as ours. undo, when it is not nil, makes it what it was
+// before; there is one also with an error. A claim of ours for a target that is
+// not there is left of an attaching that was cut, or of one that was forgotten.
+func (c *Controller) claim(ctx context.Context, v *compute.Visit, takeOver bool) (undo undoing, err error) {
+	if takeOver {
+		before, err := v.TakeOver(ctx)
+		return func(ctx context.Context, v *compute.Visit) error { return v.GiveBack(ctx, before) }, err
+	}
+	made, err := v.Claim(ctx)
 	if claimed, ok := errors.AsType[*compute.ClaimedError](err); ok && claimed.Ours {
 		if _, unknown := c.target(claimed.Claim.Target); unknown != nil {
-			_, err = v.Claim(ctx, true)
+			_, err = v.TakeOver(ctx)
 		}
-		return false, err
+		return nil, err
 	}
-	return made, err
+	if !made {
+		return nil, err
+	}
+	return func(ctx context.Context, v *compute.Visit) error { return v.Clear(ctx) }, err
 }
+
+// undoing makes a machine what it was before attaching it failed.
+type undoing func(ctx context.Context, v *compute.Visit) error
 
 // endVisit ends a visit that nothing more is asked of.
 func (c *Controller) endVisit(v *compute.Visit, t *compute.Target) {
@@ -184,12 +195,12 @@ func (c *Controller) identify(ctx context.Context, v *compute.Visit, t *compute.
 const undoTimeout = 30 * time.Second
 
 // undoClaim leaves a machine as it was before attaching failed.
-func (c *Controller) undoClaim(ctx context.Context, t *compute.Target, sealed map[string][]byte) {
+func (c *Controller) undoClaim(ctx context.Context, t *compute.Target, sealed map[string][]byte, undo undoing) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
 	v, err := c.visit(ctx, t, sealed)
 	if err == nil {
-		err = errors.Join(v.Clear(ctx), v.Close())
+		err = errors.Join(undo(ctx, v), v.Close())
 	}
 	if err != nil {
 		c.log.Warn("a machine could not be cleared after attaching it failed", "target", t.Name, "error", err)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/runnerml/runner/backends"
 	"github.com/runnerml/runner/internal/compute"
+	"github.com/runnerml/runner/internal/store"
 )
 
 // Detachment says how a target is given up.
@@ -85,7 +86,7 @@ func (c *Controller) Detach(ctx context.Context, name string, d Detachment) (err
 	}
 	if d.Forget {
 		c.closeTarget(t)
-	} else if err := c.clear(ctx, t); err != nil {
+	} else if err := c.clear(ctx, t, d.Force); err != nil {
 		c.comeBack(t, since, err)
 		return err
 	}
@@ -183,7 +184,7 @@ func (c *Controller) closeTarget(t *target) {
 }
 
 // clear removes what we put on a target's machine, and closes the target.
-func (c *Controller) clear(ctx context.Context, t *target) (err error) {
+func (c *Controller) clear(ctx context.Context, t *target, force bool) (err error) {
 	v, err := c.visit(ctx, &t.record.Target, t.record.sealed)
 	if err != nil {
 		if reach, ok := errors.AsType[*compute.ReachError](err); ok {
@@ -204,7 +205,7 @@ func (c *Controller) clear(ctx context.Context, t *target) (err error) {
 		}
 		return err
 	}
-	err = c.clearEnvironments(ctx, t)
+	err = c.clearShared(ctx, t, force)
 	c.closeTarget(t)
 	if err != nil {
 		return err
@@ -212,21 +213,88 @@ func (c *Controller) clear(ctx context.Context, t *target) (err error) {
 	return v.Clear(ctx)
 }
 
-// clearEnvironments removes the environments on a target, also on one that is
-// there again and that nobody has reached yet.
-func (c *Controller) clearEnvironments(ctx context.Context, t *target) error {
+// clearShared sees that nobody else's runs are on a target, and removes what is
+// not in our directory there, also on one that is there again and that nobody has
+// reached yet.
+func (c *Controller) clearShared(ctx context.Context, t *target, force bool) error {
 	if t.absence == nil {
-		return removeEnvironments(ctx, t.name, t.backend)
+		return c.clearBy(ctx, t.name, t.backend, force)
 	}
 	door, err := c.openTarget(ctx, &t.record.Target, t.record.sealed)
 	if err != nil {
 		return err
 	}
-	err = removeEnvironments(ctx, t.name, door.Backend)
+	err = c.clearBy(ctx, t.name, door.Backend, force)
 	if closeErr := door.Close(); closeErr != nil {
 		c.log.Warn("the connection to a target did not end well", "target", t.name, "error", closeErr)
 	}
 	return err
+}
+
+func (c *Controller) clearBy(ctx context.Context, name string, b backends.Backend, force bool) error {
+	if err := c.endForeign(ctx, name, b, force); err != nil {
+		return err
+	}
+	return removeEnvironments(ctx, name, b)
+}
+
+// ForeignRunsError is a target that cannot go: runs of another installation, from
+// which it was taken over, go on there.
+type ForeignRunsError struct {
+	Name string
+	Runs []string
+}
+
+func (e *ForeignRunsError) Error() string {
+	return fmt.Sprintf("runs of another installation go on on %s: %d, the first is %s", e.Name, len(e.Runs), e.Runs[0])
+}
+
+// Hint says what a person can do.
+func (e *ForeignRunsError) Hint() string { return "wait for them, or end them with --force" }
+
+// endForeign sees that no run which is not ours goes on on a target, or ends it
+// by force: with the directory would go what it works in.
+func (c *Controller) endForeign(ctx context.Context, name string, b backends.Backend, force bool) error {
+	s, ok := b.(backends.Sweeper)
+	if !ok {
+		return nil
+	}
+	refs, err := s.Marks(ctx)
+	if err != nil {
+		return fmt.Errorf("look for runs on %s: %w", name, err)
+	}
+	var foreign []backends.Ref
+	for _, ref := range refs {
+		_, err := c.store.Run(ctx, ref.Run)
+		if _, unknown := errors.AsType[*store.NotFoundError](err); unknown {
+			foreign = append(foreign, ref)
+		} else if err != nil {
+			return err
+		}
+	}
+	if len(foreign) == 0 {
+		return nil
+	}
+	seen, err := b.Observe(ctx, foreign)
+	if err != nil {
+		return fmt.Errorf("look at runs on %s: %w", name, err)
+	}
+	var on []string
+	for i, o := range seen {
+		if o.Phase == backends.Ended || o.Phase == backends.Absent {
+			continue
+		}
+		if on = append(on, foreign[i].Run); !force {
+			continue
+		}
+		if err := b.Release(ctx, foreign[i]); err != nil {
+			return fmt.Errorf("end what another installation runs on %s: %w", name, err)
+		}
+	}
+	if len(on) > 0 && !force {
+		return &ForeignRunsError{Name: name, Runs: on}
+	}
+	return nil
 }
 
 func forgetAdvice(name string) string {

@@ -70,7 +70,8 @@ func (m *Machine) openAttempt(ctx context.Context, at place, r *record, replace 
 		return found, nil, err
 	}
 	found, err = m.directories.OpenAttempt(ctx, attemptdir.Opening{
-		Dirs: []string{string(at), m.layout.checkpoint(r.Run)}, Sup: at.sup(),
+		Owner: m.config.Installation,
+		Dirs:  []string{string(at), m.layout.checkpoint(r.Run)}, Sup: at.sup(),
 		Record: at.record(), Content: data, Stale: at.workNames(), Replace: replace, Durable: m.config.Jobs,
 	})
 	if err != nil || found.Before == nil {

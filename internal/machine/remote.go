@@ -48,6 +48,12 @@ func (m *Machine) failure(err error) error {
 			Hint: "is the machine running, and the network up? It is tried again",
 		}
 	}
+	if onhost.Owned(err) { // it may be given back
+		return &backends.Failure{
+			Outcome: run.OutcomeTargetUnreachable, Temporary: true, Err: err,
+			Hint: "attach it again with --take-over, or give the target up: runner compute detach --forget",
+		}
+	}
 	return provision.FailureOf(err)
 }
 

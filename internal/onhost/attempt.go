@@ -68,6 +68,10 @@ func (s *served) attempt(ctx context.Context, r *request) (any, error) {
 	if r.Op == opWriteRecord {
 		return nil, attemptdir.WriteRecord(ctx, o.Record, o.Content, o.Durable)
 	}
+	// The connection may be older than a claim of somebody else's.
+	if err := checkOwner(s.here.Root(), o.Owner); err != nil {
+		return nil, err
+	}
 	return attemptdir.Open(ctx, o)
 }
 

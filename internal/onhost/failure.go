@@ -21,6 +21,8 @@ type failure struct {
 	// Hint and Data are of data that could not be read.
 	Hint string      `json:"hint,omitempty"`
 	Data DataTrouble `json:"data,omitempty"`
+	// Owned: the root belongs to another installation.
+	Owned bool `json:"owned,omitempty"`
 }
 
 // DataTrouble is why data could not be read, where that decides what is done
@@ -54,6 +56,12 @@ func TroubleOf(err error) DataTrouble {
 	return ""
 }
 
+// Owned says of an error that the root belongs to another installation.
+func Owned(err error) bool {
+	e, ok := errors.AsType[*HostError](err)
+	return ok && e.owned
+}
+
 // HintOf an error about data, here or on a host; or nothing.
 func HintOf(err error) string {
 	if e, ok := errors.AsType[*HostError](err); ok {
@@ -64,6 +72,7 @@ func HintOf(err error) string {
 
 func failureOf(err error) failure {
 	f := failure{Message: err.Error(), Hint: datafetch.HintOf(err), Data: TroubleOf(err)}
+	_, f.Owned = errors.AsType[*OwnerError](err)
 	if no, ok := errors.AsType[syscall.Errno](err); ok {
 		f.Errno = unix.ErrnoName(no)
 	}
@@ -75,7 +84,7 @@ func decodeFailure(payload []byte) error {
 	if err := json.Unmarshal(payload, &f); err != nil {
 		return fmt.Errorf("what failed on the host: %w", err)
 	}
-	return &HostError{Message: f.Message, errno: errnoOf(f.Errno), hint: f.Hint, data: f.Data}
+	return &HostError{Message: f.Message, errno: errnoOf(f.Errno), hint: f.Hint, data: f.Data, owned: f.Owned}
 }
 
 // errnoOf is the error of this system with a name; zero: it has none such.
@@ -95,6 +104,7 @@ type HostError struct {
 	errno   syscall.Errno
 	hint    string
 	data    DataTrouble
+	owned   bool
 }
 
 func (e *HostError) Error() string { return e.Message }

@@ -88,10 +88,18 @@ func (u *inUse) add(root string, r attemptRecord) {
 }
 
 // OwnerError is a root that belongs to another installation.
-type OwnerError struct{ Root, Installation string }
+type OwnerError struct {
+	Root string
+	// Installation that it belongs to, the target's name there, and who that is.
+	Installation, Target, By string
+}
 
 func (e *OwnerError) Error() string {
-	return fmt.Sprintf("%s belongs to installation %s: nothing of it is removed", e.Root, e.Installation)
+	who := "installation " + e.Installation
+	if e.By != "" {
+		who = e.By + " (" + who + ")"
+	}
+	return fmt.Sprintf("the machine is attached as %q by %s now: %s is not ours", e.Target, who, e.Root)
 }
 
 // checkOwner refuses a root that another installation has claimed.
@@ -105,12 +113,14 @@ func checkOwner(root, installation string) error {
 	}
 	var claim struct {
 		Installation string `json:"installation"`
+		Target       string `json:"target"`
+		By           string `json:"by"`
 	}
 	if err := json.Unmarshal(data, &claim); err != nil {
 		return fmt.Errorf("claim of %s: %w", root, err)
 	}
 	if claim.Installation != installation {
-		return &OwnerError{Root: root, Installation: claim.Installation}
+		return &OwnerError{Root: root, Installation: claim.Installation, Target: claim.Target, By: claim.By}
 	}
 	return nil
 }

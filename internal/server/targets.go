@@ -131,7 +131,7 @@ func isTarget(err error, p *Problem) bool {
 	}
 	for _, fits := range []func(error) bool{
 		is[*store.TargetExistsError], is[*compute.SameMachineError], is[*compute.ForeignError],
-		is[*controller.BusyTargetError], is[*controller.NotInstanceError],
+		is[*controller.BusyTargetError], is[*controller.ForeignRunsError], is[*controller.NotInstanceError],
 		is[*controller.SecretInUseError],
 	} {
 		if fits(err) {

@@ -37,6 +37,7 @@ func TestTargetProblems(t *testing.T) {
 		{"another installation's", &compute.ClaimedError{Claim: claim}, server.Conflict, 2, "if it is yours to take: runner compute attach ... --take-over"},
 		{"another name of ours", &compute.ClaimedError{Claim: claim, Ours: true}, server.Conflict, 2, "detach it first, or name another directory with --remote-dir"},
 		{"busy", &controller.BusyTargetError{Name: "x", Runs: []string{"r"}}, server.Conflict, 2, "wait for them, or cancel them with --force"},
+		{"another's runs", &controller.ForeignRunsError{Name: "x", Runs: []string{"r"}}, server.Conflict, 2, "wait for them, or end them with --force"},
 		{"no instance", &controller.NotInstanceError{Name: "x"}, server.Conflict, 2, "attach it with --as instance to stop and start its queue"},
 		{"unreachable", &compute.ReachError{Name: "x", Err: errors.New("no route to host"), Advice: "check it"}, unreachable, 3, "check it"},
 		{"nothing to write to", &compute.NotWritableError{Path: "/x", Why: "full"}, unreachable, 3, "name another directory with --remote-dir"},
