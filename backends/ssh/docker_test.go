@@ -104,7 +104,7 @@ func TestDocker(t *testing.T) {
 		backendtest.Run(t, d, nil)
 		return
 	}
-	for _, subject := range []string{"end", "logs", "outputs", "observe"} {
+	for _, subject := range []string{"end", "logs", "outputs", "observe", "secrets", "stop", "lost"} {
 		backendtest.RunSubject(t, d, subject)
 	}
 }

@@ -31,6 +31,8 @@ type UnknownHostKeyError struct {
 	// Type and Fingerprint of the key: "ssh-ed25519", "SHA256:...".
 	Type        string `json:"type"`
 	Fingerprint string `json:"fingerprint"`
+	// Jump: it is only on the way.
+	Jump bool `json:"jump,omitempty"`
 }
 
 func (e *UnknownHostKeyError) Error() string {
@@ -39,7 +41,11 @@ func (e *UnknownHostKeyError) Error() string {
 
 // Hint says what a person can do.
 func (e *UnknownHostKeyError) Hint() string {
-	return "compare it with the one that the machine's owner tells, then give --host-key " + e.Fingerprint
+	compare := "compare it with the one that the machine's owner tells, then "
+	if e.Jump { // --host-key is that of the target
+		return compare + "log in to it once with ssh, which adds it to the known hosts"
+	}
+	return compare + "give --host-key " + e.Fingerprint
 }
 
 // IsTemporary reports whether reaching a machine again may help where err came.

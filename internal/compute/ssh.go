@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/runnerml/runner/internal/host"
 	"github.com/runnerml/runner/internal/host/sshhost"
 )
 
@@ -28,7 +29,7 @@ func DialSSH(ctx context.Context, t *Target, secrets Secrets, ahead []string, lo
 		if slices.Contains(t.Config.Accepted, e.Fingerprint) {
 			return nil
 		}
-		unknown = &UnknownHostKeyError{Host: e.Host, Type: e.Type, Fingerprint: e.Fingerprint}
+		unknown = &UnknownHostKeyError{Host: e.Host, Type: e.Type, Fingerprint: e.Fingerprint, Jump: e.Jump}
 		return unknown
 	}
 	h, err := sshhost.Open(ctx, cfg)
@@ -82,7 +83,7 @@ func (c sshConnection) HostKey() string {
 // sshConfig is what the connection needs, with secrets read when it asks.
 func (t *Target) sshConfig(secrets Secrets, wanted *wanted) sshhost.Config {
 	c := t.Config
-	cfg := sshhost.Config{Address: c.Address, Root: c.RemoteDir, HostKey: c.HostKey}
+	cfg := sshhost.Config{Address: c.Address, Root: c.RemoteDir, HostKey: c.HostKey, SeenKey: t.HostKey}
 	if c.Identity != "" {
 		cfg.IdentityFiles, cfg.IdentitiesOnly = []string{c.Identity}, true
 	}
@@ -117,10 +118,22 @@ func (t *Target) changedKeyAdvice(key *sshhost.HostKeyError) string {
 		return "when the machine was made anew, attach it anew: runner compute detach --force --forget " + t.Name + ", then attach it with --host-key " + key.Fingerprint
 	case t.Config.HostKey != "":
 		return "when the machine's owner tells this fingerprint, give it: --host-key " + key.Fingerprint
+	case attached && key.Seen: // ssh asks, and keeps it where we look
+		return "when the machine was made anew, compare this fingerprint with the one that its owner tells, and confirm it by logging in once with " + t.sshCommand()
 	case attached:
 		return "when the machine was made anew, put its new key in the place of the old one: ssh-keygen -R '" + key.Host + "', then log in once with " + sshCommand(t.Config.Address)
 	}
 	return "when the machine was made anew, take the old key out of the file named above, or attach it again with --host-key " + key.Fingerprint
+}
+
+// sshCommand is how a person logs in to the target so that ssh keeps its key
+// where we look for it.
+func (t *Target) sshCommand() string {
+	command := sshCommand(t.Config.Address)
+	if t.Config.KnownHosts == "" {
+		return command
+	}
+	return strings.Replace(command, "ssh ", "ssh -o UserKnownHostsFile="+host.Quote(t.Config.KnownHosts)+" ", 1)
 }
 
 // sshCommand is how a person logs in to an address: ssh knows no HOST:PORT.

@@ -46,6 +46,9 @@ type Config struct {
 	// HostKey is the fingerprint ("SHA256:...") the machine must have; then no
 	// file is looked at for it. It says nothing about Jumps.
 	HostKey string
+	// SeenKey is the fingerprint that the machine had before, for where no file
+	// knows a key of it: another is a changed one then. It says nothing about Jumps.
+	SeenKey string
 	// KnownHosts are files of known keys. Nil: those of the ssh configuration.
 	KnownHosts []string
 	// UnknownHostKey decides on a key that no file knows: nil accepts it for as

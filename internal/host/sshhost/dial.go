@@ -46,7 +46,7 @@ func (d *dialer) dial(ctx context.Context, tasks *sync.WaitGroup) (*conn, error)
 func (d *dialer) step(ctx context.Context, h hop, before []*ssh.Client) (*ssh.Client, *wire, error) {
 	client, w, err := d.tryKeys(ctx, h, before, nil)
 	var key *HostKeyError
-	if h.pin == "" || !errors.As(err, &key) {
+	if !errors.As(err, &key) || h.pin == "" && (h.seen == "" || !key.Seen) {
 		return client, w, err
 	}
 	for _, family := range pinFamilies() {

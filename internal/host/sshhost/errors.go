@@ -134,6 +134,10 @@ type HostKeyError struct {
 	// Known are the fingerprints that would have been right, and Where says in
 	// which file and line ("FILE:LINE"), or that it was pinned.
 	Known, Where []string
+	// Seen: no file knows a key of it, but it showed another before.
+	Seen bool
+	// Jump: it is only on the way.
+	Jump bool
 	// Err is why the key was not accepted, when somebody was asked.
 	Err error
 }

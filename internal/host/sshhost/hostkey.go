@@ -92,8 +92,8 @@ func algorithmsOf(kind string) []string {
 	return []string{kind}
 }
 
-// pinFamilies are asked for one after the other when a pinned fingerprint is
-// not that of the server's favourite key.
+// pinFamilies are asked for one after the other when a pinned fingerprint, or
+// one seen before, is not that of the server's favourite key.
 func pinFamilies() [][]string {
 	return [][]string{
 		{ssh.KeyAlgoED25519},
@@ -126,6 +126,7 @@ func (l *login) problemOf(ctx context.Context, check ssh.HostKeyCallback, remote
 	name := knownhosts.Normalize(l.hop.nameOfKey())
 	problem := &HostKeyError{
 		Host: name, Type: key.Type(), Fingerprint: ssh.FingerprintSHA256(key), Line: knownhosts.Line([]string{name}, key),
+		Jump: l.hop.jump,
 	}
 	if l.hop.pin != "" {
 		if samePin(l.hop.pin, key) {
@@ -160,7 +161,12 @@ func (l *login) problemOf(ctx context.Context, check ssh.HostKeyCallback, remote
 	case before != nil && bytes.Equal(before.Marshal(), key.Marshal()):
 		return nil
 	case before != nil:
-		problem.Changed, problem.Known, problem.Where = true, []string{ssh.FingerprintSHA256(before)}, []string{"seen on the connection before"}
+		problem.Changed, problem.Seen, problem.Known, problem.Where = true, true, []string{ssh.FingerprintSHA256(before)}, []string{"seen on the connection before"}
+		return problem
+	case l.hop.seen != "" && samePin(l.hop.seen, key):
+		return nil
+	case l.hop.seen != "":
+		problem.Changed, problem.Seen, problem.Known, problem.Where = true, true, []string{l.hop.seen}, []string{"seen before"}
 		return problem
 	case l.cfg.UnknownHostKey == nil:
 		return problem

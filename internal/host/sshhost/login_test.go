@@ -67,12 +67,13 @@ func TestLogin(t *testing.T) {
 		}},
 		{"pinned host key", plain, func(_ *testing.T, c *sshhost.Config) { c.KnownHosts, c.HostKey = []string{}, s.Fingerprint }},
 		{"pinned host key that is not the server's favourite", plain, func(t *testing.T, c *sshhost.Config) {
-			said, err := exec.Command("ssh-keygen", "-lf", filepath.Join(s.Dir, "host_ecdsa.pub")).Output()
-			if err != nil {
-				t.Fatal(err)
-			}
-			c.KnownHosts, c.HostKey = []string{}, strings.Fields(string(said))[1]
+			c.KnownHosts, c.HostKey = []string{}, ecdsaKey(t, s)
 		}},
+		{"host key seen before", plain, func(_ *testing.T, c *sshhost.Config) { c.KnownHosts, c.SeenKey = []string{}, s.Fingerprint }},
+		{"host key seen before that is not the server's favourite", plain, func(t *testing.T, c *sshhost.Config) {
+			c.KnownHosts, c.SeenKey = []string{}, ecdsaKey(t, s)
+		}},
+		{"a file overrules what was seen before", plain, func(_ *testing.T, c *sshhost.Config) { c.SeenKey = "SHA256:AAAA" }},
 		{"unknown host key that somebody accepts", plain, func(t *testing.T, c *sshhost.Config) {
 			c.KnownHosts = []string{}
 			c.UnknownHostKey = func(_ context.Context, e *sshhost.HostKeyError) error {
@@ -236,6 +237,14 @@ func TestRefused(t *testing.T) {
 			"another host key than pinned", plain, func(_ *testing.T, c *sshhost.Config) { c.HostKey = stranger.Fingerprint },
 			isHostKey(true),
 			[]string{stranger.Fingerprint},
+		},
+		{
+			"another host key than seen before", plain, func(_ *testing.T, c *sshhost.Config) {
+				c.KnownHosts, c.SeenKey = []string{}, stranger.Fingerprint
+				c.UnknownHostKey = func(context.Context, *sshhost.HostKeyError) error { return nil }
+			},
+			isHostKey(true),
+			[]string{"HAS CHANGED", s.Fingerprint, stranger.Fingerprint, "(seen before)"},
 		},
 		{
 			"nobody listens", plain, func(_ *testing.T, c *sshhost.Config) { c.Address = "x@" + closedPort },
@@ -406,4 +415,14 @@ func TestProxyCommandEnds(t *testing.T) {
 			return err != nil || strings.Contains(string(stat), ") Z ")
 		})
 	}
+}
+
+// ecdsaKey is the fingerprint of a server's second key.
+func ecdsaKey(t *testing.T, s *testenv.SSHServer) string {
+	t.Helper()
+	said, err := exec.Command("ssh-keygen", "-lf", filepath.Join(s.Dir, "host_ecdsa.pub")).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Fields(string(said))[1]
 }

@@ -27,7 +27,7 @@ type hop struct {
 	identitiesOnly bool
 	agent          string
 	knownHosts     []string
-	pin            string
+	pin, seen      string // HostKey and SeenKey
 	// jump: it is only on the way.
 	jump bool
 }
@@ -54,7 +54,7 @@ func (c Config) way(ctx context.Context) ([]hop, error) {
 		return nil, fmt.Errorf("address %q: %w", c.Address, err)
 	}
 	last := &hops[len(hops)-1]
-	last.pin = c.HostKey
+	last.pin, last.seen = c.HostKey, c.SeenKey
 	return hops, nil
 }
 
