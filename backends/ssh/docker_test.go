@@ -3,12 +3,9 @@ package ssh_test
 import (
 	"context"
 	"crypto/rand"
-	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/runnerml/runner/backends"
@@ -18,64 +15,12 @@ import (
 	"github.com/runnerml/runner/internal/testenv"
 )
 
-// engineFor is a socket of the engine that an account may use, as a member of
-// the group docker may.
-func engineFor(t *testing.T, engine testenv.Engine, account testenv.SSHAccount) string {
-	t.Helper()
-	socket := filepath.Join(account.Home, "docker.sock")
-	listener, err := net.Listen("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chown(socket, account.UID, -1); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	var working sync.WaitGroup
-	working.Go(func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			working.Go(func() { forward(ctx, conn, strings.TrimPrefix(engine.Host, "unix://")) })
-		}
-	})
-	t.Cleanup(func() {
-		_ = listener.Close()
-		cancel()
-		working.Wait()
-	})
-	return socket
-}
-
-func forward(ctx context.Context, conn net.Conn, to string) {
-	defer func() { _ = conn.Close() }()
-	up, err := net.Dial("unix", to)
-	if err != nil {
-		return
-	}
-	defer func() { _ = up.Close() }()
-	stop := context.AfterFunc(ctx, func() { _, _ = conn.Close(), up.Close() })
-	defer stop()
-	var both sync.WaitGroup
-	carry := func(to, from net.Conn) {
-		_, _ = io.Copy(to, from)
-		if half, ok := to.(*net.UnixConn); ok {
-			_ = half.CloseWrite()
-		}
-	}
-	both.Go(func() { carry(up, conn) })
-	both.Go(func() { carry(conn, up) })
-	both.Wait()
-}
-
 // Containers on the machine, through its engine's socket over the connection.
 func TestDocker(t *testing.T) {
 	t.Parallel()
 	engine := testenv.Docker(t)
 	m := newMachine(t, testenv.SSHOptions{}, testenv.SSHUser{})
-	m.Socket = engineFor(t, engine, m.account)
+	m.Socket = engine.For(t, m.account)
 	testenv.Leaks(t, engine, container.LabelHome+"="+m.Home.Installation())
 	d := m.target(t)
 	d.Environment = &environment.Resolved{
@@ -116,7 +61,7 @@ func TestPulledImagesArePruned(t *testing.T) {
 	reference := registry.Push(engine.Small, "pulled/"+strings.ToLower(rand.Text())+":1")
 	has := func() bool { return engine.Command(t.Context(), "image", "inspect", reference).Run() == nil }
 	m := newMachine(t, testenv.SSHOptions{}, testenv.SSHUser{})
-	m.Socket = engineFor(t, engine, m.account)
+	m.Socket = engine.For(t, m.account)
 	b := m.open(t)
 	r := &environment.Resolved{Kind: environment.Image, Digest: "sha256:" + strings.Repeat("e", 64), Docker: &environment.Docker{Image: reference}}
 	if err := b.EnsureEnvironment(t.Context(), r, "", nil, nil); err != nil || !has() {

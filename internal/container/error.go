@@ -22,6 +22,8 @@ const (
 	NoEngine Kind = "no engine"
 	// PermissionDenied: the engine's socket is there, and not for this user.
 	PermissionDenied Kind = "permission denied"
+	// NoForwarding: an engine listens, and the way to the host does not lead to it.
+	NoForwarding Kind = "no forwarding"
 	// EngineTooOld: the engine speaks no API that we do.
 	EngineTooOld Kind = "engine too old"
 	// Unreachable: the engine does not answer now; trying again may help.
@@ -93,6 +95,7 @@ func KindOf(err error) Kind {
 var hints = map[Kind]string{
 	NoEngine:            "install and start Docker or podman, or say where it listens: docker_socket in config.yaml, or DOCKER_HOST where the agent is started (runner agent stop, then again); an environment without docker needs none",
 	PermissionDenied:    "add the user to the docker group (sudo usermod -aG docker USER, then log in again), or use rootless Docker or podman",
+	NoForwarding:        "have AllowStreamLocalForwarding yes in the machine's sshd_config (and neither DisableForwarding nor a key that is restricted); an environment without docker needs none",
 	EngineTooOld:        "Docker 20.10 or newer, or podman 4 or newer, is needed",
 	Unreachable:         "is the Docker engine running? systemctl status docker tells",
 	InvalidReference:    "an image is named [REGISTRY/]NAME[:TAG], in lower case",

@@ -1,6 +1,7 @@
 package container
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -100,11 +101,12 @@ func findSocket(ctx context.Context, h host.Host, option string) (string, error)
 			if ctx.Err() != nil {
 				return "", fmt.Errorf("%s: %w", op, ctx.Err())
 			}
-			return "", newError(kindOfDial(ctx, h, socket, err), op, fmt.Errorf("%s names %s: %w", from, socket, err))
+			kind := kindOfDial(ctx, h, socket, err)
+			return "", newError(kind, op, fmt.Errorf("%s names %s: %w", from, socket, whyNot(kind, err)))
 		}
 		return socket, nil
 	}
-	var denied error
+	var blocked *Error
 	places := wellKnown(s)
 	for _, socket := range places {
 		err := tryDial(ctx, h, socket)
@@ -113,12 +115,15 @@ func findSocket(ctx context.Context, h host.Host, option string) (string, error)
 			return socket, nil
 		case ctx.Err() != nil:
 			return "", fmt.Errorf("%s: %w", op, ctx.Err())
-		case denied == nil && kindOfDial(ctx, h, socket, err) == PermissionDenied:
-			denied = fmt.Errorf("%s: %w", socket, err)
+		case blocked != nil:
+			continue
+		}
+		if kind := kindOfDial(ctx, h, socket, err); kind == PermissionDenied || kind == NoForwarding {
+			blocked = newError(kind, op, fmt.Errorf("%s: %w", socket, whyNot(kind, err)))
 		}
 	}
-	if denied != nil {
-		return "", newError(PermissionDenied, op, denied)
+	if blocked != nil {
+		return "", blocked
 	}
 	return "", newError(NoEngine, op, fmt.Errorf("nothing listens at %s", strings.Join(places, ", ")))
 }
@@ -216,5 +221,54 @@ func kindOfDial(ctx context.Context, h host.Host, socket string, err error) Kind
 	if _, no := errors.AsType[*host.ExitError](err); no {
 		return PermissionDenied
 	}
+	if listens(ctx, h, socket) {
+		return NoForwarding
+	}
 	return Unreachable
+}
+
+// errForwarding is why an engine that listens cannot be dialled.
+var errForwarding = errors.New("an engine listens there, and the machine's sshd allows no forwarding to it")
+
+// whyNot is err, in words where a remote host's sshd has none.
+func whyNot(kind Kind, err error) error {
+	if kind == NoForwarding {
+		return errForwarding
+	}
+	return err
+}
+
+// socketTable is where Linux lists the sockets of all processes, each with its
+// flags and path.
+const (
+	socketTable    = "/proc/net/unix"
+	listeningFlags = "00010000"
+)
+
+// listens reports whether a process of a Linux host is known to listen at a
+// socket, whoever may dial it.
+func listens(ctx context.Context, h host.Host, socket string) bool {
+	table, err := h.Open(ctx, socketTable)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = table.Close() }() // only read
+	lines := bufio.NewScanner(table)
+	for lines.Scan() {
+		const flags = 3
+		facts, path, named := strings.Cut(lines.Text(), "/") // the path may have spaces
+		f := strings.Fields(facts)
+		if named && len(f) > flags && f[flags] == listeningFlags && inRun("/"+path) == inRun(socket) {
+			return true
+		}
+	}
+	return false
+}
+
+// inRun is a path in /run, which Linux also calls /var/run.
+func inRun(socket string) string {
+	if rest, ok := strings.CutPrefix(socket, "/var/run/"); ok {
+		return "/run/" + rest
+	}
+	return socket
 }

@@ -123,13 +123,25 @@ func TestFindSocket(t *testing.T) {
 type remote struct {
 	host.Host
 	stat, writable error
+	table          string // of all sockets; empty: it has none
 }
 
 func (remote) Dial(context.Context, string, string) (net.Conn, error) {
 	return nil, errors.New("ssh: rejected: connect failed (open failed)")
 }
 
-func (remote) Open(context.Context, string) (host.File, error)     { return nil, fs.ErrNotExist }
+func (r remote) Open(_ context.Context, name string) (host.File, error) {
+	if r.table == "" || name != "/proc/net/unix" {
+		return nil, fs.ErrNotExist
+	}
+	return table{strings.NewReader(r.table)}, nil
+}
+
+type table struct{ *strings.Reader }
+
+func (table) Close() error               { return nil }
+func (table) Stat() (fs.FileInfo, error) { return nil, fs.ErrInvalid }
+
 func (r remote) Stat(context.Context, string) (fs.FileInfo, error) { return nil, r.stat }
 func (r remote) Platform(context.Context) (host.Platform, error) {
 	return host.Platform{UID: 1000}, nil
@@ -142,6 +154,13 @@ func (r remote) Run(_ context.Context, c host.Command) error {
 	return nil
 }
 
+// socketLines are those of Linux's table of sockets, one of them with a path.
+func socketLines(flags, path string) string {
+	return "Num       RefCount Protocol Flags    Type St Inode Path\n" +
+		"0000000000000000: 00000003 00000000 00000000 0001 03    77\n" +
+		"0000000000000000: 00000002 00000000 " + flags + " 0001 01    78 " + path + "\n"
+}
+
 func TestWhyARemoteSocketCannotBeDialled(t *testing.T) {
 	tests := []struct {
 		name string
@@ -151,6 +170,10 @@ func TestWhyARemoteSocketCannotBeDialled(t *testing.T) {
 		{"not there", remote{stat: fs.ErrNotExist}, NoEngine},
 		{"not for us", remote{writable: &host.ExitError{}}, PermissionDenied},
 		{"nobody listens", remote{}, NoEngine},
+		{"nobody listens any more", remote{table: socketLines("00000000", "/run/docker.sock")}, NoEngine},
+		{"others listen", remote{table: socketLines("00010000", "/run/docker.sock.old")}, NoEngine},
+		{"forwarding is forbidden", remote{table: socketLines("00010000", "/run/docker.sock")}, NoForwarding},
+		{"forwarding is forbidden, the place's other name", remote{table: socketLines("00010000", "/var/run/docker.sock")}, NoForwarding},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

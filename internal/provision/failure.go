@@ -16,6 +16,7 @@ import (
 var outcomes = map[container.Kind]run.Outcome{
 	container.NoEngine:            run.OutcomeEnvironmentFailed,
 	container.PermissionDenied:    run.OutcomeEnvironmentFailed,
+	container.NoForwarding:        run.OutcomeEnvironmentFailed,
 	container.EngineTooOld:        run.OutcomeEnvironmentFailed,
 	container.Unreachable:         run.OutcomeTargetUnreachable,
 	container.InvalidReference:    run.OutcomeEnvironmentFailed,
