@@ -2,6 +2,7 @@ package ssh_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -103,24 +104,34 @@ func TestManyWantTheSameInput(t *testing.T) {
 
 // A second submit with one change moves that and little more.
 func TestResubmitMovesWhatChanged(t *testing.T) {
-	source := map[string][]byte{}
-	for i := range 2000 {
-		source["f"+strings.Repeat("x", i%7)+time.Duration(i).String()] = random(2 << 10)
+	t.Parallel()
+	dir := t.TempDir()
+	c := newCutter(t, "find . -type f | wc -l", nil)
+	const dirs, each = 100, 200
+	for d := range dirs {
+		sub := filepath.Join(dir, fmt.Sprint("d", d))
+		c.ok(os.Mkdir(sub, 0o755))
+		for i := range each {
+			c.ok(os.WriteFile(filepath.Join(sub, fmt.Sprint("a file of some name ", i)), random(16), 0o644))
+		}
 	}
-	c := newCutter(t, "cat * | wc -c", source)
+	c.a.Snapshot = c.Home.Snapshot(t, dir)
 	c.ok(c.b.Prepare(t.Context(), c.a, nil))
 	c.ok(c.b.Release(t.Context(), c.a.Ref()))
-	dir := t.TempDir()
-	source["new"] = random(100 << 10)
-	for name, content := range source {
-		c.ok(os.WriteFile(filepath.Join(dir, name), content, 0o644))
-	}
+	const size, slack = 100 << 10, 32 << 10
+	c.ok(os.WriteFile(filepath.Join(dir, "d7", "new"), random(size), 0o644))
 	c.a.Snapshot, c.a.Number = c.Home.Snapshot(t, dir), 2
 	before := c.line.Passed()
 	c.ok(c.b.Prepare(t.Context(), c.a, nil))
-	// The list of all files goes, too: a digest each.
-	if sent := c.line.Passed() - before; sent > 100<<10+2000*100 {
-		t.Errorf("%d bytes went over the line for 100 KiB", sent)
+	sent := c.line.Passed() - before
+	t.Logf("%d bytes went over the line for %d of one file among %d", sent, size, dirs*each)
+	if sent > size+slack {
+		t.Error("that is too much")
+	}
+	ref := c.begin()
+	c.ended(ref)
+	if got := c.log(ref, false); strings.TrimSpace(got) != fmt.Sprint(dirs*each+1) {
+		t.Errorf("it saw %q files", got)
 	}
 }
 

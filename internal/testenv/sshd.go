@@ -39,6 +39,7 @@ type SSHServer struct {
 	net      *Netns
 	pid      int
 	noPython bool
+	boots    int
 }
 
 // sshdProgram is started by this name: sshd starts itself again for each connection.
@@ -195,6 +196,16 @@ func (s *SSHServer) Log() string {
 	return string(raw)
 }
 
+// Logins is how many connections it let in since it was started.
+func (s *SSHServer) Logins() (n int) {
+	for line := range strings.Lines(s.Log()) {
+		if strings.HasPrefix(line, "Accepted ") && strings.Contains(line, " from ") { // not what it says of a key before
+			n++
+		}
+	}
+	return n
+}
+
 // Start starts a stopped server on the same port.
 func (s *SSHServer) Start() {
 	s.t.Helper()
@@ -213,11 +224,15 @@ func (s *SSHServer) start(ctx context.Context) error {
 	if err := endOrphans(ctx, ledger, false); err != nil {
 		return err
 	}
-	cmd := exec.Command(sshdProgram, "-D", "-e", "-f", s.config())
-	if s.noPython { // its mounts are its own
-		cmd = exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-ec", withoutPython,
-			filepath.Join(s.Dir, "over"), sshdProgram, "-D", "-e", "-f", s.config())
+	argv := []string{sshdProgram, "-D", "-e", "-f", s.config()}
+	own := []string{"unshare", "--mount", "--propagation", "private", "sh", "-ec"} // its mounts are its own
+	if s.noPython {
+		argv = slices.Concat(own, []string{withoutPython, filepath.Join(s.Dir, "over")}, argv)
 	}
+	if s.boots > 0 {
+		argv = slices.Concat(own, []string{withBootID, filepath.Join(s.Dir, fmt.Sprint("boot", s.boots))}, argv)
+	}
+	cmd := exec.Command(argv[0], argv[1:]...)
 	if s.net != nil {
 		cmd = s.net.Command(context.WithoutCancel(ctx), cmd.Args...)
 	}
@@ -237,6 +252,27 @@ for dir in /usr/local/bin /usr/bin; do
 	rm -f "$dir"/python*
 done
 exec "$@"`
+
+// withBootID has those who log in find another boot of the machine, and becomes the command.
+const withBootID = `cat /proc/sys/kernel/random/uuid >"$0"
+chmod 644 "$0"
+mount --bind "$0" /proc/sys/kernel/random/boot_id
+exec "$@"`
+
+// Reboot ends the server and all that accounts run, and starts it as a machine that was started anew.
+func (s *SSHServer) Reboot(accounts ...SSHAccount) {
+	s.t.Helper()
+	s.Stop()
+	ctx, cancel := cleanupContext(s.t)
+	defer cancel()
+	for _, a := range accounts {
+		if err := endProcessesOf(ctx, a.UID); err != nil {
+			s.t.Fatalf("testenv: reboot: %v", err)
+		}
+	}
+	s.boots++
+	s.Start()
+}
 
 // answers says whether a connection gets the server's greeting.
 func (s *SSHServer) answers(ctx context.Context) bool {
