@@ -14,6 +14,7 @@
 // TestKillBlob kills the agent, and the command that fetches, while 2,000 files
 // and one of 2 GiB come in from Blob storage and go out to it (RUNNER_BLOB_KILLS:
 // so often; without it, less of all), and counts the bytes that travel again.
+// TestSharedBlob counts those of an input that ten runs want at once.
 //
 // All of them drive the real binary as a user does. RUNNER_SOAK_RUNS sets how
 // many runs a kill test has (make soak: 200).
