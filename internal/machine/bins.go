@@ -6,6 +6,7 @@ import (
 	"path"
 	"time"
 
+	"github.com/runnerml/runner/backends"
 	"github.com/runnerml/runner/internal/host"
 	"github.com/runnerml/runner/internal/onhost"
 	"github.com/runnerml/runner/internal/supervise"
@@ -20,7 +21,7 @@ const keptBin = 24 * time.Hour
 // that serves us from then on, which a login may have started already.
 func install(ctx context.Context, c Config) (bin string, served *onhost.Host, err error) {
 	if _, local := c.Host.(host.Local); local {
-		bin, err = supervise.Install(ctx, c.Host, c.Programs)
+		bin, err = supervise.Install(ctx, c.Host, c.Programs, c.sending)
 		return bin, nil, err
 	}
 	p, err := supervise.Fitting(ctx, c.Host, c.Programs)
@@ -40,10 +41,15 @@ func install(ctx context.Context, c Config) (bin string, served *onhost.Host, er
 		return "", nil, errors.Join(err, closeErr)
 	}
 	// It is not there, or not what it should be.
-	if bin, err = supervise.Install(ctx, c.Host, c.Programs); err != nil {
+	if bin, err = supervise.Install(ctx, c.Host, c.Programs, c.sending); err != nil {
 		return "", nil, err
 	}
 	return bin, onhost.NewHost(c.Host, bin), nil
+}
+
+// sending tells how far our program is on its way to the host.
+func (c Config) sending(there, all int64) {
+	c.Opening.Report(backends.Step{Name: "program", Detail: "sending runner to the machine", Done: there, Total: all, Unit: "B"})
 }
 
 // pruneBins removes the programs of earlier versions from this computer that

@@ -32,6 +32,8 @@ type Config struct {
 	// Programs has our program for other platforms than ours; nil: a host must be
 	// of ours.
 	Programs *program.Finder
+	// Opening hears how far New is; it may be nil.
+	Opening backends.Progress
 	// Unreachable reports whether an error of Host says that it cannot be asked
 	// now, so that asking later can help; nil: none does.
 	Unreachable func(error) bool

@@ -56,7 +56,7 @@ func child(root string) {
 
 func open(ctx context.Context, root string, environ []string) (*provision.Provisioner, error) {
 	h := host.NewHere(root)
-	bin, err := supervise.Install(ctx, h, nil)
+	bin, err := supervise.Install(ctx, h, nil, nil)
 	if err != nil {
 		return nil, errors.Join(err, h.Close())
 	}

@@ -106,7 +106,7 @@ func TestInstall(t *testing.T) {
 		host host.Host
 	}{{"here", b.here}, {"far away", faraway{host.NewHere(t.TempDir())}}} {
 		t.Run(c.name, func(t *testing.T) {
-			bin, err := supervise.Install(t.Context(), c.host, nil)
+			bin, err := supervise.Install(t.Context(), c.host, nil, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -117,7 +117,7 @@ func TestInstall(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			again, err := supervise.Install(t.Context(), c.host, nil)
+			again, err := supervise.Install(t.Context(), c.host, nil, nil)
 			if err != nil || again != bin {
 				t.Errorf("%s, %v", again, err)
 			}
@@ -127,7 +127,7 @@ func TestInstall(t *testing.T) {
 			if err := os.Truncate(bin, 1000); err != nil {
 				t.Fatal(err)
 			}
-			if again, err := supervise.Install(t.Context(), c.host, nil); err != nil || again != bin {
+			if again, err := supervise.Install(t.Context(), c.host, nil, nil); err != nil || again != bin {
 				t.Errorf("a damaged copy: %v", err)
 			}
 			old := filepath.Join(filepath.Dir(bin), "runner-0123456789ab")

@@ -21,7 +21,7 @@ func ExampleKeeper() { //nolint:testableexamples // it needs an installed progra
 	}
 	here := host.NewHere("/var/lib/runner")
 	defer func() { try(here.Close()) }()
-	bin, err := supervise.Install(ctx, here, nil)
+	bin, err := supervise.Install(ctx, here, nil, nil)
 	try(err)
 	k := supervise.New(here, bin)
 

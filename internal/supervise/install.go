@@ -40,8 +40,9 @@ func isBin(name string) bool {
 // bin/runner-DIGEST and says where. Supervisors run from there, so that an
 // upgrade does not pull it from under them. What is there already is checked.
 // programs has those for other platforms than our own; nil: there are none. Its
-// errors come out.
-func Install(ctx context.Context, h host.Host, programs *program.Finder) (bin string, err error) {
+// errors come out. sending hears how far it is on its way to another machine; it
+// may be nil.
+func Install(ctx context.Context, h host.Host, programs *program.Finder, sending Sending) (bin string, err error) {
 	dir := path.Join(h.Root(), program.BinDir)
 	put, check := putThere, checkThere
 	_, local := h.(host.Local)
@@ -67,7 +68,7 @@ func Install(ctx context.Context, h host.Host, programs *program.Finder) (bin st
 	if _, wrong := errors.AsType[*program.WrongError](err); err == nil || wrong {
 		return bin, err // another copy of it would not be better
 	}
-	if err := put(ctx, h, bin, p); err != nil {
+	if err := put(ctx, h, bin, p, sending); err != nil {
 		return "", fmt.Errorf("install: %w", err)
 	}
 	err = check(ctx, h, bin, p)
@@ -115,7 +116,7 @@ func checkHere(_ context.Context, _ host.Host, bin string, p *program.Program) e
 // putHere copies through the kernel, which shares the blocks where it can. It
 // is not a hard link: a file that is overwritten in place changes with all its
 // links.
-func putHere(_ context.Context, _ host.Host, bin string, p *program.Program) (err error) {
+func putHere(_ context.Context, _ host.Host, bin string, p *program.Program, _ Sending) (err error) {
 	from, err := p.Open()
 	if err != nil {
 		return err
@@ -154,16 +155,4 @@ func checkThere(ctx context.Context, h host.Host, bin string, p *program.Program
 		return fmt.Errorf("%s is not what it should be", bin)
 	}
 	return p.Check(who)
-}
-
-func putThere(ctx context.Context, h host.Host, bin string, p *program.Program) error {
-	f, err := p.Open()
-	if err != nil {
-		return err
-	}
-	data, err := io.ReadAll(f)
-	if err := errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	return h.WriteFile(ctx, bin, data, binMode)
 }

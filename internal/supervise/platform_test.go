@@ -72,7 +72,7 @@ func TestInstallForAnotherPlatform(t *testing.T) {
 			}
 			h := ofKind{faraway: faraway{host.NewHere(t.TempDir())}, os: c.os, arch: c.arch}
 			finder := &program.Finder{Platform: another, Home: home}
-			bin, err := supervise.Install(t.Context(), h, finder)
+			bin, err := supervise.Install(t.Context(), h, finder, nil)
 			if c.want != "" {
 				if err == nil || !strings.Contains(err.Error(), c.want) {
 					t.Errorf("error %v, not %q", err, c.want)
@@ -90,7 +90,7 @@ func TestInstallForAnotherPlatform(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			again, err := supervise.Install(t.Context(), h, finder)
+			again, err := supervise.Install(t.Context(), h, finder, nil)
 			if err != nil || again != bin {
 				t.Errorf("the second time: %s, %v", again, err)
 			}
@@ -100,7 +100,7 @@ func TestInstallForAnotherPlatform(t *testing.T) {
 			if err := os.Truncate(bin, 1000); err != nil {
 				t.Fatal(err)
 			}
-			if again, err := supervise.Install(t.Context(), h, finder); err != nil || again != bin {
+			if again, err := supervise.Install(t.Context(), h, finder, nil); err != nil || again != bin {
 				t.Errorf("a damaged copy: %v", err)
 			}
 		})

@@ -9,6 +9,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/runnerml/runner/internal/host"
@@ -23,7 +24,7 @@ type Bin struct {
 }
 
 // PruneBins removes the copies of other versions of this program from a host,
-// except keep. On this computer those in use stay too; elsewhere a supervisor
+// except keep, and what is left of copies that were never finished. On this computer those in use stay too; elsewhere a supervisor
 // that runs from one goes on (the system keeps its file), but could not be
 // asked with it: ask on that machine itself.
 func PruneBins(ctx context.Context, h host.Host, keep ...string) error {
@@ -57,12 +58,19 @@ func UnusedBins(ctx context.Context, h host.Host, then time.Time, keep ...string
 	var errs []error
 	for _, e := range entries {
 		bin := path.Join(dir, e.Name())
-		if !isBin(e.Name()) || slices.Contains(keep, bin) {
+		half := isUnfinished(e.Name())
+		if !half && !isBin(e.Name()) || slices.Contains(keep, bin) {
 			continue
 		}
 		info, err := h.Stat(ctx, bin)
 		if err != nil {
 			errs = append(errs, err)
+			continue
+		}
+		if half {
+			if time.Since(info.ModTime()) > leftFor {
+				unused = append(unused, Bin{Path: bin, Bytes: info.Size()})
+			}
 			continue
 		}
 		if !then.IsZero() && !info.ModTime().Before(then) {
@@ -76,6 +84,15 @@ func UnusedBins(ctx context.Context, h host.Host, then time.Time, keep ...string
 		}
 	}
 	return unused, errors.Join(errs...)
+}
+
+// leftFor is how long nobody must have written to a copy that is not finished:
+// many times as long as who writes one waits for its next byte.
+const leftFor = time.Hour
+
+// isUnfinished tells the name of a copy that was never finished.
+func isUnfinished(name string) bool {
+	return strings.HasPrefix(name, host.Unfinished) || strings.HasPrefix(name, partPrefix)
 }
 
 // programs are the files that run on this computer now, as far as we may see:

@@ -55,7 +55,7 @@ func TestOverSSH(t *testing.T) {
 func overSSH(t *testing.T, h *sshhost.Host, line *testenv.Line) {
 	t.Helper()
 	ctx := t.Context()
-	bin, err := supervise.Install(ctx, h, nil)
+	bin, err := supervise.Install(ctx, h, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func overSSH(t *testing.T, h *sshhost.Host, line *testenv.Line) {
 		t.Errorf("installed in %s", dir)
 	}
 	before := line.Passed()
-	again, err := supervise.Install(ctx, h, nil)
+	again, err := supervise.Install(ctx, h, nil, nil)
 	if err != nil || again != bin {
 		t.Errorf("the second time: %s, %v", again, err)
 	}
@@ -214,7 +214,7 @@ func TestInstallOnAnotherKindOfMachine(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = h.Close() }()
-	_, err = supervise.Install(t.Context(), h, nil)
+	_, err = supervise.Install(t.Context(), h, nil, nil)
 	missing, ok := errors.AsType[*program.MissingError](err)
 	if !ok || missing.Platform != "linux/arm64" {
 		t.Errorf("error %v", err)
