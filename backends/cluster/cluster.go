@@ -46,6 +46,8 @@ type Options struct {
 	Here string
 	// Programs has our program for hosts of other platforms; nil: there is none.
 	Programs *program.Finder
+	// Opening hears how far New is; it may be nil.
+	Opening backends.Progress
 	// Unreachable reports whether an error of Host says that it cannot be asked
 	// now; nil: none does.
 	Unreachable func(error) bool
@@ -88,7 +90,7 @@ func New(ctx context.Context, o Options) (*Backend, error) {
 	m, err := machine.New(ctx, machine.Config{
 		Host: o.Host, Installation: o.Installation, Store: o.Snapshots, Programs: o.Programs, Images: o.Images, MaxLog: o.MaxLog, Unreachable: o.Unreachable,
 		Jobs: true, Nodes: o.Engine.Nodes,
-		Credential: o.Credential, Here: o.Here,
+		Credential: o.Credential, Here: o.Here, Opening: o.Opening,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("cluster: %w", err)

@@ -44,6 +44,8 @@ type Options struct {
 	// Environ is what processes inherit the baseline of; nil: what the host gives
 	// to whoever logs in.
 	Environ []string
+	// Opening hears how far New is; it may be nil.
+	Opening backends.Progress
 	// Unreachable reports whether an error of Host says that it cannot be asked
 	// now; nil: none does.
 	Unreachable func(error) bool
@@ -81,7 +83,7 @@ func New(ctx context.Context, o Options) (*Backend, error) {
 	b := &Backend{options: o}
 	m, err := machine.New(ctx, machine.Config{
 		Host: o.Host, Installation: o.Installation, Store: o.Snapshots, Programs: o.Programs, MaxLog: o.MaxLog, Environ: o.Environ, Unreachable: o.Unreachable,
-		Probe: o.Probe, Launcher: b.launch,
+		Probe: o.Probe, Launcher: b.launch, Opening: o.Opening,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("spark backend: %w", err)

@@ -28,6 +28,8 @@ type Options struct {
 	Snapshots *snapshot.Store
 	// Programs has our program for machines of other platforms; nil: there is none.
 	Programs *program.Finder
+	// Opening hears how far New is; it may be nil.
+	Opening backends.Progress
 	// Engine says where the machine's Docker engine listens, when it is not
 	// found by itself.
 	Engine container.Options
@@ -58,7 +60,7 @@ var (
 func New(ctx context.Context, o Options) (*Backend, error) {
 	m, err := machine.New(ctx, machine.Config{
 		Host: o.Host, Installation: o.Installation, Store: o.Snapshots, Programs: o.Programs, Engine: o.Engine, Images: o.Images, MaxLog: o.MaxLog, Probe: o.Probe,
-		Credential: o.Credential, Here: o.Here,
+		Credential: o.Credential, Here: o.Here, Opening: o.Opening,
 		Unreachable: func(err error) bool { return errors.Is(err, sshhost.ErrUnreachable) },
 	})
 	if err != nil {

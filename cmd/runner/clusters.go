@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/runnerml/runner/backends"
 	"github.com/runnerml/runner/backends/cluster"
 	"github.com/runnerml/runner/backends/cluster/slurm"
 	"github.com/runnerml/runner/internal/compute"
@@ -68,14 +69,14 @@ func (c clusters) id(ctx context.Context, t *compute.Target, on compute.Connecti
 }
 
 // open opens the door to a cluster, when all that the target names is there.
-func (c clusters) open(ctx context.Context, t *compute.Target, on compute.Connection) (*cluster.Backend, error) {
+func (c clusters) open(ctx context.Context, t *compute.Target, on compute.Connection, opening backends.Progress) (*cluster.Backend, error) {
 	engine := c.engine(t, on)
 	if err := engine.Verify(ctx); err != nil {
 		return nil, err
 	}
 	return cluster.New(ctx, cluster.Options{
 		Host: on, Engine: engine, Installation: c.installation, Snapshots: c.snapshots, Programs: c.programs, Images: c.set.BaseImages, MaxLog: int64(c.set.MaxLogSize),
-		Credential: c.storage.credential, Here: c.home,
+		Credential: c.storage.credential, Here: c.home, Opening: opening,
 		Unreachable: func(err error) bool { return errors.Is(err, sshhost.ErrUnreachable) },
 	})
 }

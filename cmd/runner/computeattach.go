@@ -230,7 +230,7 @@ const mostQuestions = 20
 // each secret that is missing.
 func (c *cli) attach(ctx context.Context, client *client.Client, a *controller.Attachment) (*controller.TargetInfo, error) {
 	for range mostQuestions {
-		answer, err := client.Attach(ctx, *a)
+		answer, err := c.attachOnce(ctx, client, a)
 		switch {
 		case err != nil:
 			return nil, err
@@ -264,4 +264,18 @@ func (c *cli) attach(ctx context.Context, client *client.Client, a *controller.A
 		a.Config.Accepted = append(a.Config.Accepted, key.Fingerprint)
 	}
 	return nil, server.Wrong("too much is asked for on the way to the machine", a.Config.Address, "")
+}
+
+// attachOnce asks the agent, and shows how far it is where that takes long.
+func (c *cli) attachOnce(ctx context.Context, client *client.Client, a *controller.Attachment) (*server.AttachAnswer, error) {
+	lines := c.newLiveLines()
+	defer lines.clear()
+	spoke := c.now()
+	return client.Attach(ctx, *a, func(p controller.Progress) {
+		lines.show(p.Step, p.Detail, p.Done, p.Total, p.Unit)
+		if now := c.now(); !lines.enabled && !c.quiet && now.Sub(spoke) >= speakEvery {
+			spoke = now
+			_, _ = fmt.Fprintf(c.err, "%s %s, %s of %s\n", p.Step, tidyLine(p.Detail), size(p.Done), size(p.Total)) // it says nothing that is needed
+		}
+	})
 }

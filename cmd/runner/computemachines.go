@@ -52,16 +52,16 @@ func openMachines(
 			}
 			return clusters.id(ctx, t, c)
 		},
-		Backend: func(ctx context.Context, t *compute.Target, c compute.Connection) (backends.Backend, error) {
+		Backend: func(ctx context.Context, t *compute.Target, c compute.Connection, opening backends.Progress) (backends.Backend, error) {
 			if t.Kind == compute.Cluster {
-				return clusters.open(ctx, t, c)
+				return clusters.open(ctx, t, c, opening)
 			}
 			if t.Kind == compute.Spark {
-				return sparks.open(ctx, t, c)
+				return sparks.open(ctx, t, c, opening)
 			}
 			return sshbackend.New(ctx, sshbackend.Options{
 				Host: c, Installation: installation, Snapshots: snapshots, Programs: programs, Images: set.BaseImages, MaxLog: int64(set.MaxLogSize),
-				Credential: storage.credential, Here: string(home),
+				Credential: storage.credential, Here: string(home), Opening: opening,
 			})
 		},
 	}, here.Close, nil

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 
+	"github.com/runnerml/runner/backends"
 	"github.com/runnerml/runner/backends/spark"
 	"github.com/runnerml/runner/internal/compute"
 	"github.com/runnerml/runner/internal/host"
@@ -41,7 +42,7 @@ func (s sparks) id(ctx context.Context, t *compute.Target, on compute.Connection
 }
 
 // open opens the door to a Spark.
-func (s sparks) open(ctx context.Context, t *compute.Target, on compute.Connection) (*spark.Backend, error) {
+func (s sparks) open(ctx context.Context, t *compute.Target, on compute.Connection, opening backends.Progress) (*spark.Backend, error) {
 	found, err := spark.Verify(ctx, on, t.Config.Spark.Master, t.Config.Spark.Submit, t.Config.Spark.HadoopConf)
 	if err != nil {
 		return nil, err
@@ -49,6 +50,7 @@ func (s sparks) open(ctx context.Context, t *compute.Target, on compute.Connecti
 	o := spark.Options{
 		Host: on, Installation: s.installation, Snapshots: s.snapshots, Programs: s.programs, MaxLog: int64(s.set.MaxLogSize),
 		Master: t.Config.Spark.Master, DeployMode: t.Config.Spark.DeployMode, Submit: found.Submit, HadoopConf: t.Config.Spark.HadoopConf,
+		Opening:     opening,
 		Unreachable: func(err error) bool { return errors.Is(err, sshhost.ErrUnreachable) },
 	}
 	if _, here := on.(host.Local); here {

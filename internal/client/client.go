@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/runnerml/runner/internal/controller"
 	"github.com/runnerml/runner/internal/server"
 )
 
@@ -40,6 +41,8 @@ type Options struct {
 type Client struct {
 	Options
 	http *http.Client
+	// patient waits for an answer without an end.
+	patient *http.Client
 	// where names the server in errors.
 	where string
 }
@@ -47,7 +50,7 @@ type Client struct {
 const (
 	streamBuffer    = 256 << 10 // bytes read at once from a connection
 	dialTimeout     = 10 * time.Second
-	headerTimeout   = 5 * time.Minute // a plan may take that long, an answer never does
+	headerTimeout   = 5 * time.Minute // a plan may take that long without a word, an answer never does
 	defaultPatience = time.Minute
 	defaultStall    = time.Minute
 )
@@ -76,11 +79,17 @@ func New(o Options) *Client {
 	}
 	c.Base = strings.TrimSuffix(c.Base, "/")
 	c.http = &http.Client{Transport: transport}
+	patient := transport.Clone()
+	patient.ResponseHeaderTimeout = 0
+	c.patient = &http.Client{Transport: patient}
 	return c
 }
 
 // Close drops the connections that are kept for later.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
+func (c *Client) Close() {
+	c.http.CloseIdleConnections()
+	c.patient.CloseIdleConnections()
+}
 
 // request is one question to the server.
 type request struct {
@@ -93,12 +102,20 @@ type request struct {
 	body any
 	// once: asking twice would do harm when the first was heard.
 	once bool
+	// told hears how far a request is that takes long. What may not last long is
+	// then the silence before the answer.
+	told func(controller.Progress)
 }
 
 // json asks and decodes the answer into v, which may be nil.
 func (c *Client) json(ctx context.Context, r request, v any) error {
 	var answer []byte
 	err := c.again(ctx, func(ctx context.Context) error {
+		if r.told != nil {
+			var stop func()
+			ctx, stop = hearing(ctx, r.told)
+			defer stop()
+		}
 		response, err := c.send(ctx, r)
 		if err != nil {
 			if r.once && !isDial(err) {
@@ -156,7 +173,11 @@ func (c *Client) sendBody(ctx context.Context, r request, kind string, body io.R
 	if c.Token != "" {
 		q.Header.Set("Authorization", "Bearer "+c.Token)
 	}
-	response, err := c.http.Do(q)
+	asker := c.http
+	if r.told != nil {
+		asker = c.patient
+	}
+	response, err := asker.Do(q)
 	if err != nil {
 		if wrapped, ok := errors.AsType[*url.Error](err); ok {
 			err = wrapped.Err // the address says nothing to a user

@@ -10,10 +10,10 @@ import (
 )
 
 // Attach has a target attached. It is asked once: a second try would meet the
-// target of the first.
-func (c *Client) Attach(ctx context.Context, a controller.Attachment) (*server.AttachAnswer, error) {
+// target of the first. told hears how far it is, where that takes long.
+func (c *Client) Attach(ctx context.Context, a controller.Attachment, told func(controller.Progress)) (*server.AttachAnswer, error) {
 	var answer server.AttachAnswer
-	err := c.json(ctx, request{method: http.MethodPost, path: "/v1/targets", body: a, once: true}, &answer)
+	err := c.json(ctx, request{method: http.MethodPost, path: "/v1/targets", body: a, once: true, told: told}, &answer)
 	return &answer, err
 }
 

@@ -42,7 +42,8 @@ type Machines struct {
 	Connect func(ctx context.Context, t *Target, secrets Secrets) (Connection, error)
 	// Backend opens the door to a machine that we are logged in to. One that is
 	// an io.Closer is closed before the connection.
-	Backend func(ctx context.Context, t *Target, c Connection) (backends.Backend, error)
+	// opening hears how far that is; it may be nil.
+	Backend func(ctx context.Context, t *Target, c Connection, opening backends.Progress) (backends.Backend, error)
 	// ClusterID tells a cluster apart from others; empty: it cannot be told.
 	ClusterID func(ctx context.Context, t *Target, c Connection) (string, error)
 	// Take asks a machine for all it has; nil: inventory.Take.
@@ -239,13 +240,14 @@ func (e *OtherMachineError) Hint() string {
 }
 
 // Open opens the machine's backend, which takes the visit over: closing the
-// door ends both. From now on each login checks again.
-func (v *Visit) Open(ctx context.Context) (*Door, error) {
+// door ends both. From now on each login checks again. opening hears how far it
+// is; it may be nil.
+func (v *Visit) Open(ctx context.Context, opening backends.Progress) (*Door, error) {
 	v.c.Judge(v.judge)
 	if err := v.sameCluster(ctx); err != nil {
 		return nil, err
 	}
-	b, err := v.m.Backend(ctx, v.t, v.c)
+	b, err := v.m.Backend(ctx, v.t, v.c, opening)
 	if err != nil {
 		return nil, err
 	}

@@ -19,6 +19,8 @@ type absence struct {
 	// tried is when this agent tried in vain first; zero: not yet.
 	tried time.Time
 	err   error
+	// making is what opening it is at; empty: it is not that far.
+	making string
 	// stored: the store knows since when.
 	stored bool
 }
@@ -32,6 +34,8 @@ func (a *absence) words() string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
+	case a.making != "":
+		return "the target is being made ready: " + a.making
 	case a.since.IsZero():
 		return "the target is being reached"
 	case a.err == nil:
@@ -61,8 +65,15 @@ func (a *absence) note(err error) time.Time {
 	if a.tried.IsZero() {
 		a.tried = now
 	}
-	a.err = err
+	a.err, a.making = err, ""
 	return a.since
+}
+
+// opens says what opening the target is at, which has answered.
+func (a *absence) opens(making string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.making = making
 }
 
 // met forgets the absence: somebody else has just reached the target.

@@ -135,7 +135,7 @@ func TestAttachIsCut(t *testing.T) {
 		m := w.add(at, at, "SHA256:"+at)
 		m.line = &fakeLine{}
 		cut(m.line)
-		_, err := h.c.Attach(t.Context(), box("first", at))
+		_, err := h.c.Attach(t.Context(), box("first", at), nil)
 		wasCut := m.line.isCut()
 		m.line.mend(0, false)
 		if wasCut {

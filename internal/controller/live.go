@@ -25,6 +25,14 @@ func (b *liveBoard) setProgress(id string, p Progress) {
 	b.tell(id)
 }
 
+// dropProgress takes back how far something is that is over.
+func (b *liveBoard) dropProgress(id string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.progress, id)
+	b.tell(id)
+}
+
 // setRemark replaces what is said of a run now; an empty text removes it.
 func (b *liveBoard) setRemark(id, text string) {
 	b.mu.Lock()

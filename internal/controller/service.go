@@ -4,6 +4,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/runnerml/runner/backends"
 	"github.com/runnerml/runner/environment"
 	"github.com/runnerml/runner/internal/run"
 	"github.com/runnerml/runner/runconfig"
@@ -90,6 +91,10 @@ type Progress struct {
 	Total  int64  `json:"total"`
 	// Unit is "B" for bytes, empty for plain counts.
 	Unit string `json:"unit,omitempty"`
+}
+
+func progressOf(s backends.Step) Progress {
+	return Progress{Step: s.Name, Detail: s.Detail, Done: s.Done, Total: s.Total, Unit: s.Unit}
 }
 
 // OutputFile is one thing that a run left.

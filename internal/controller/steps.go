@@ -41,7 +41,7 @@ func (d *driver) prepare(ctx context.Context, r *run.Run) (*run.Run, error) {
 		return d.stepFailed(ctx, r, err)
 	}
 	err = d.t.backend.Prepare(pctx, a, func(s backends.Step) {
-		d.c.live.setProgress(d.id, Progress{Step: s.Name, Detail: s.Detail, Done: s.Done, Total: s.Total, Unit: s.Unit})
+		d.c.live.setProgress(d.id, progressOf(s))
 	})
 	if err != nil {
 		return d.stepFailed(ctx, r, err)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/runnerml/runner/backends"
 	"github.com/runnerml/runner/internal/compute"
 	"github.com/runnerml/runner/internal/store"
 )
@@ -28,8 +29,9 @@ type Attachment struct {
 
 // Attach proves a target and stores it: it reaches the machine, logs in, asks
 // what it has, compares it with the other targets, claims it and opens it. When
-// anything fails, nothing is stored and the machine is as it was.
-func (c *Controller) Attach(ctx context.Context, a Attachment) (_ *TargetInfo, err error) {
+// anything fails, nothing is stored and the machine is as it was. told hears how
+// far it is, where that takes long; it may be nil.
+func (c *Controller) Attach(ctx context.Context, a Attachment, told func(Progress)) (_ *TargetInfo, err error) {
 	t := &compute.Target{Name: a.Name, Kind: a.Kind, Instance: a.Instance, Config: a.Config}
 	if err := c.checkAttachment(a); err != nil {
 		return nil, err
@@ -78,7 +80,11 @@ func (c *Controller) Attach(ctx context.Context, a Attachment) (_ *TargetInfo, e
 			return nil, err
 		}
 	}
-	door, err := v.Open(ctx)
+	door, err := v.Open(ctx, func(s backends.Step) {
+		if told != nil {
+			told(progressOf(s))
+		}
+	})
 	if err != nil {
 		return nil, fmt.Errorf("make the machine ready: %w", err)
 	}

@@ -220,7 +220,7 @@ func (c *Controller) clearShared(ctx context.Context, t *target, force bool) err
 	if t.absence == nil {
 		return c.clearBy(ctx, t.name, t.backend, force)
 	}
-	door, err := c.openTarget(ctx, &t.record.Target, t.record.sealed)
+	door, err := c.openTarget(ctx, &t.record.Target, t.record.sealed, nil)
 	if err != nil {
 		return err
 	}

@@ -16,8 +16,10 @@ import (
 )
 
 const (
-	// openTimeout bounds one try to reach a target and open its backend.
-	openTimeout = 2 * time.Minute
+	// openSilence bounds how long nothing may be heard of one try to reach a
+	// target and open its backend. How long it takes does not matter: our program
+	// goes there over whatever line there is.
+	openSilence = 2 * time.Minute
 	// refusedMost is the longest pause after a try that trying again will
 	// hardly mend: servers bar those who knock too often.
 	refusedMost = 5 * time.Minute
@@ -43,7 +45,7 @@ func (c *Controller) absentTarget(r *attached, s *slots, err error) *target {
 func (c *Controller) reach(t *target) {
 	pause := retryDelay
 	for {
-		door, err := c.openTarget(t.ctx, &t.record.Target, t.record.sealed)
+		door, err := c.openTarget(t.ctx, &t.record.Target, t.record.sealed, func(s backends.Step) { c.opening(t, s) })
 		if err == nil {
 			c.reached(t, door)
 			return
@@ -69,6 +71,15 @@ func (c *Controller) reach(t *target) {
 	}
 }
 
+// opening tells the runs of a target how far it is with becoming ready.
+func (c *Controller) opening(t *target, s backends.Step) {
+	t.absence.opens(s.Detail)
+	for _, id := range t.slots.all() {
+		c.live.setRemark(id, t.absence.words())
+		c.live.setProgress(id, progressOf(s))
+	}
+}
+
 // unreached notes that a try failed, and gives up what waited too long.
 func (c *Controller) unreached(t *target, err error) {
 	first := !t.absence.failed()
@@ -81,6 +92,7 @@ func (c *Controller) unreached(t *target, err error) {
 	}
 	for _, id := range t.slots.all() {
 		c.live.setRemark(id, t.absence.words())
+		c.live.dropProgress(id)
 	}
 	if !t.absence.givesUp(c.unreachableLimit) {
 		return
@@ -122,27 +134,42 @@ func (c *Controller) giveUp(ctx context.Context, t *target, id, why string) erro
 	return nil
 }
 
+// errNoSign is a try that nothing was heard of any more.
+var errNoSign = fmt.Errorf("nothing was heard of it for %s: %w", openSilence, context.DeadlineExceeded)
+
 // openTarget logs in to a target's machine, sees that it is ours, and opens its
-// backend.
-func (c *Controller) openTarget(ctx context.Context, t *compute.Target, sealed map[string][]byte) (_ *compute.Door, err error) {
+// backend. opening hears how far that is; it may be nil.
+func (c *Controller) openTarget(
+	ctx context.Context, t *compute.Target, sealed map[string][]byte, opening backends.Progress,
+) (_ *compute.Door, err error) {
 	if c.machines == nil {
 		return nil, errNoMachines
 	}
-	ctx, cancel := context.WithTimeout(ctx, openTimeout)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	clock := time.AfterFunc(openSilence, func() { cancel(errNoSign) })
+	defer clock.Stop()
+	defer func() {
+		if err != nil && context.Cause(ctx) == errNoSign && !errors.Is(err, errNoSign) { //nolint:errorlint // the cause itself
+			err = fmt.Errorf("%w (%w)", errNoSign, err)
+		}
+	}()
 	v, err := c.visit(ctx, t, sealed)
 	if err != nil {
 		return nil, err
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, v.Close())
+			err = errors.Join(v.Explain(err, "reaching", ""), v.Close())
 		}
 	}()
 	if err := v.Check(); err != nil {
 		return nil, err
 	}
-	return v.Open(ctx)
+	return v.Open(ctx, func(s backends.Step) {
+		clock.Reset(openSilence)
+		opening.Report(s)
+	})
 }
 
 // visit logs in to a target's machine.
@@ -172,6 +199,7 @@ func (c *Controller) reached(t *target, door *compute.Door) {
 	}
 	for _, id := range t.slots.all() {
 		c.live.setRemark(id, "")
+		c.live.dropProgress(id)
 	}
 	c.begin(next)
 	c.log.Info("the target is reached", "target", t.name)

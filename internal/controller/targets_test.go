@@ -50,6 +50,7 @@ type fakeMachine struct {
 	line    *fakeLine
 	images  []string
 	pulled  []string
+	opening func(context.Context, backends.Progress) error // opening the backend takes that long
 }
 
 func newWorld(t *testing.T) *world {
@@ -107,10 +108,18 @@ func (w *world) seenFrom(installation string) *compute.Machines {
 				return m.since, m.trouble
 			}}, nil
 		},
-		Backend: func(_ context.Context, t *compute.Target, _ compute.Connection) (backends.Backend, error) {
+		Backend: func(ctx context.Context, t *compute.Target, _ compute.Connection, opening backends.Progress) (backends.Backend, error) {
+			w.mu.Lock()
+			m := w.machines[t.Config.Address]
+			slowly := m.opening
+			w.mu.Unlock()
+			if slowly != nil {
+				if err := slowly(ctx, opening); err != nil {
+					return nil, err
+				}
+			}
 			w.mu.Lock()
 			defer w.mu.Unlock()
-			m := w.machines[t.Config.Address]
 			if m.broken != nil {
 				return nil, m.broken
 			}
@@ -223,7 +232,7 @@ func box(name, address string) Attachment {
 
 func (h *house) attach(a Attachment) *TargetInfo {
 	h.t.Helper()
-	info, err := h.c.Attach(h.t.Context(), a)
+	info, err := h.c.Attach(h.t.Context(), a, nil)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -369,7 +378,7 @@ func TestAttachRefused(t *testing.T) {
 		{"another installation's", box("x", "other"), `the machine is attached as "box" by ana@laptop (installation two) since 2026-03-01 12:00 UTC`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := h.c.Attach(t.Context(), c.ask)
+			_, err := h.c.Attach(t.Context(), c.ask, nil)
 			if err == nil || err.Error() != c.want {
 				t.Errorf("got  %v\nwant %s", err, c.want)
 			}

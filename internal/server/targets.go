@@ -16,7 +16,8 @@ import (
 type Targets interface {
 	// Attach may give a *compute.UnknownHostKeyError, for a person to confirm, or
 	// a *compute.SecretNeededError, for a person to tell it.
-	Attach(ctx context.Context, a controller.Attachment) (*controller.TargetInfo, error)
+	// told hears how far it is.
+	Attach(ctx context.Context, a controller.Attachment, told func(controller.Progress)) (*controller.TargetInfo, error)
 	Targets(ctx context.Context) ([]controller.TargetInfo, error)
 	Target(ctx context.Context, name string) (*controller.TargetInfo, error)
 	CheckTarget(ctx context.Context, name string) (*controller.TargetCheck, error)
@@ -82,7 +83,9 @@ func (s *Server) attach(w http.ResponseWriter, r *http.Request) error {
 	if err := readJSON(r, &a); err != nil {
 		return err
 	}
-	info, err := s.Service.Attach(r.Context(), a)
+	steps := &interim{out: w}
+	info, err := s.Service.Attach(r.Context(), a, steps.tell)
+	steps.end()
 	if unknown, ok := errors.AsType[*compute.UnknownHostKeyError](err); ok {
 		writeJSON(w, http.StatusOK, AttachAnswer{UnknownHostKey: unknown})
 		return nil

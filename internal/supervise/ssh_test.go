@@ -55,9 +55,23 @@ func TestOverSSH(t *testing.T) {
 func overSSH(t *testing.T, h *sshhost.Host, line *testenv.Line) {
 	t.Helper()
 	ctx := t.Context()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := line.Passed()
+	line.ResetAfter(2 << 20)
 	bin, err := supervise.Install(ctx, h, nil, nil)
 	if err != nil {
 		t.Fatal(err)
+	}
+	// Packed, and most of it once.
+	if moved := line.Passed() - start; moved > info.Size()*3/4 {
+		t.Errorf("%d bytes were moved for a program of %d", moved, info.Size())
 	}
 	if dir := path.Dir(bin); dir != h.Root()+"/bin" {
 		t.Errorf("installed in %s", dir)

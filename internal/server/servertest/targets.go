@@ -49,8 +49,16 @@ func fakeFacts() *inventory.Inventory {
 	}
 }
 
+// SlowSteps is how many steps attaching a "slow" machine tells of.
+const SlowSteps = 50
+
 // Attach attaches a target.
-func (s *FakeTargets) Attach(_ context.Context, a controller.Attachment) (*controller.TargetInfo, error) {
+func (s *FakeTargets) Attach(_ context.Context, a controller.Attachment, told func(controller.Progress)) (*controller.TargetInfo, error) {
+	if strings.Contains(a.Config.Address, "slow") {
+		for i := range int64(SlowSteps) {
+			told(controller.Progress{Step: "program", Detail: "sending \"it\"", Done: i + 1, Total: SlowSteps, Unit: "B"})
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.Told = a.Secrets
