@@ -30,6 +30,8 @@ require (
 
 require github.com/hashicorp/yamux v0.1.2
 
+require github.com/kballard/go-shellquote v0.0.0-20180428030007-95032a82bc51 // indirect
+
 require (
 	github.com/Azure/azure-sdk-for-go/sdk/azcore v1.24.0
 	github.com/Azure/azure-sdk-for-go/sdk/azidentity v1.15.0

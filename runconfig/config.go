@@ -27,6 +27,9 @@ type ScriptRunConfig struct {
 	// shell's "$@", appended when a command of one line does not mention them.
 	Arguments []string `json:"arguments,omitempty" yaml:"arguments,omitempty"`
 
+	// Array makes many runs of the one spec, with different arguments.
+	Array *Array `json:"array,omitempty" yaml:"array,omitempty"`
+
 	// ComputeTarget names an attached target. Default local.
 	ComputeTarget string `json:"compute_target,omitempty" yaml:"compute_target,omitempty"`
 	// Path is PATH of the shell that submitted to this computer, so that a

@@ -67,6 +67,7 @@ func (c *ScriptRunConfig) fill(directory string) {
 		c.Inputs[name] = input
 	}
 	c.Outputs.fill()
+	c.fillArray(directory)
 	if c.Environment != nil {
 		if c.Environment.File != "" {
 			c.Environment.File = anchored(directory, c.Environment.File)

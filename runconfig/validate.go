@@ -50,6 +50,9 @@ func (c *ScriptRunConfig) problems(written func(field string) bool) []Problem {
 	v.namedOutputs(c)
 	v.variables(c)
 	v.limits(c)
+	if c.Array != nil {
+		v.array(c.Array)
+	}
 	if c.Environment != nil {
 		v.environment(c.Environment)
 	}

@@ -21,6 +21,7 @@ import (
 // specFlags are the flags of submit that change the spec: shorthands for --set.
 type specFlags struct {
 	target, source, environment, experiment, name string
+	array                                         string
 	nodes, gpus, priority                         int
 	cpus, memory, grace                           string
 	tags, sets                                    []string
@@ -75,6 +76,11 @@ func (f *specFlags) assignments(cmd *cobra.Command, arguments []string) ([]strin
 		}
 	}
 	text("environment", "environment", environment)
+	array, err := absolute(f.array)
+	if err != nil {
+		return nil, err
+	}
+	text("array", "array.file", array)
 	text("target", "compute_target", f.target)
 	text("experiment", "experiment", f.experiment)
 	text("name", "display_name", f.name)

@@ -24,12 +24,18 @@ The source directory of a script alone is the directory that it lies in, unless
 What comes after -- takes the place of the spec's arguments. Ctrl-C leaves the
 run running and says how to come back.
 
+With --array, or an array in the spec, it makes many runs, each with further
+arguments of its own and its number, from 0, in RUNNER_ARRAY_INDEX; it prints their
+ids and waits for all of them. Its exit code is that of the first, in their
+order, that did not complete.
+
 The exit code is 0 when the run completed, 1 when it failed, 2 when the request
 was wrong, 3 when the target cannot be reached, 4 when the environment could
 not be made, 5 on an internal error and 130 when it was canceled.`,
 		Example: `  runner submit train.py -- --epochs 10
   runner submit job.yaml --gpus 1 --set environment.python.version='"3.12"'
-  id=$(runner submit job.yaml --detach)`,
+  id=$(runner submit job.yaml --detach)
+  runner submit job.yaml --array lines.txt`,
 	}
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		own, _ := splitArguments(cmd, args)
@@ -37,6 +43,7 @@ not be made, 5 on an internal error and 130 when it was canceled.`,
 	}
 	var flags specFlags
 	flags.add(c, cmd)
+	cmd.Flags().StringVar(&flags.array, "array", "", "a run for each line of arguments in `FILE`")
 	detach := cmd.Flags().BoolP("detach", "d", false, "print the run's id and do not wait")
 	dryRun := cmd.Flags().Bool("dry-run", false, "say what would happen, and do nothing")
 	as := addFormat(cmd, asTable, asJSON)
@@ -58,8 +65,18 @@ not be made, 5 on an internal error and 130 when it was canceled.`,
 			return flags.ownWords(err)
 		}
 		s := submitting{cli: c, spec: spec, config: spec.Config, flags: &flags, detach: *detach, json: as.json(), dryRun: *dryRun}
-		if s.dryRun {
+		array, err := s.takeArray()
+		switch {
+		case err != nil:
+			return err
+		case s.dryRun && array != nil:
+			s.config = s.config.Member(0, array[0])
+			s.sayf("%s; this is the first", plural(len(array), "run"))
 			return s.plan(cmd.Context())
+		case s.dryRun:
+			return s.plan(cmd.Context())
+		case array != nil:
+			return s.runArray(cmd.Context(), array)
 		}
 		return s.run(cmd.Context())
 	}

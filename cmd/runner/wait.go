@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+
 	"github.com/runnerml/runner/internal/client"
 	"github.com/runnerml/runner/internal/controller"
 	"github.com/runnerml/runner/internal/run"
@@ -22,22 +24,26 @@ first one, in the order they were named, that did not complete; see submit.`,
 				return err
 			}
 			defer client.Close()
-			return c.wait(cmd, client, args)
+			return c.wait(cmd.Context(), client, args)
 		},
 	}
 }
 
-func (c *cli) wait(cmd *cobra.Command, client *client.Client, ids []string) error {
+// mostWatched is how many runs are watched at once.
+const mostWatched = 64
+
+func (c *cli) wait(ctx context.Context, client *client.Client, ids []string) error {
 	ends := make([]error, len(ids))
 	runs := make([]*run.Run, len(ids))
 	for i, id := range ids { // an unknown name is an error at once
-		r, err := client.Run(cmd.Context(), id)
+		r, err := client.Run(ctx, id)
 		if err != nil {
 			return err
 		}
 		runs[i] = r
 	}
-	group, ctx := errgroup.WithContext(cmd.Context())
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(mostWatched)
 	for i, r := range runs {
 		group.Go(func() error {
 			ended, err := client.Watch(ctx, r.ID, 0, func(controller.Notice) error { return nil })

@@ -22,6 +22,13 @@ func (c *Client) Submit(ctx context.Context, s controller.Submission) (*run.Run,
 	return post[run.Run](ctx, c, "/v1/runs", s)
 }
 
+// SubmitArray is Submit for many runs of one submission: all or none. They come
+// in the order of their arguments.
+func (c *Client) SubmitArray(ctx context.Context, s controller.ArraySubmission) ([]run.Run, error) {
+	runs, err := post[[]run.Run](ctx, c, "/v1/arrays", s)
+	return value(runs), err
+}
+
 // Plan says what a submission would do.
 func (c *Client) Plan(ctx context.Context, s controller.Submission) (*controller.Plan, error) {
 	return post[controller.Plan](ctx, c, "/v1/plan", s)

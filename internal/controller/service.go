@@ -28,6 +28,13 @@ type Submission struct {
 	RerunOf string `json:"rerun_of,omitempty"`
 }
 
+// ArraySubmission is many runs of one submission. Its config has no array any
+// more: Arguments are what each run is given behind the config's own.
+type ArraySubmission struct {
+	Submission
+	Arguments [][]string `json:"arguments"`
+}
+
 // Plan is what a submission would do, for --dry-run.
 type Plan struct {
 	Target string `json:"target"`

@@ -40,57 +40,127 @@ func (e *InvalidError) Error() string {
 // was submitted before: then the first run comes back. Errors: *InvalidError,
 // *UnknownTargetError, or the store's.
 func (c *Controller) Submit(ctx context.Context, s Submission) (_ *run.Run, created bool, _ error) {
-	t, err := c.check(ctx, s)
+	if s.Config != nil && s.Config.Array != nil {
+		return nil, false, &InvalidError{What: "an array is more than one run", Where: "array"}
+	}
+	a, err := c.admit(ctx, s)
 	if err != nil {
 		return nil, false, err
 	}
-	m, err := c.snapshots.Manifest(ctx, snapshot.ID(s.Snapshot))
-	if err != nil {
-		return nil, false, fmt.Errorf("snapshot %s is not here: %w", s.Snapshot, err)
-	}
-	if s.Config, err = c.settleInputs(ctx, s.Config); err != nil {
-		return nil, false, err
-	}
-	// A prune that is at work is waited for; the next one sees that it is used.
-	if err := c.snapshots.Touch(ctx, snapshot.ID(s.Snapshot)); err != nil {
-		return nil, false, fmt.Errorf("snapshot %s is not here: %w", s.Snapshot, err)
-	}
-	sealed := make(map[string][]byte, len(s.Secrets)+1)
-	for name, value := range s.Secrets {
-		if sealed[name], err = c.sealer.seal(value); err != nil {
-			return nil, false, err
-		}
-	}
-	if s.RegistryPassword != "" {
-		if sealed[registryPasswordName], err = c.sealer.seal(s.RegistryPassword); err != nil {
-			return nil, false, err
-		}
-	}
-	if err := c.register(ctx, s.Environment); err != nil {
-		return nil, false, err
-	}
-	t.slots.gate.RLock()
-	defer t.slots.gate.RUnlock()
-	if t.slots.leaving {
-		return nil, false, &InvalidError{What: fmt.Sprintf("the compute target %s is being detached", t.name), Where: "compute_target"}
-	}
-	if name := c.artifacts.of(s.Config); name != HomeStore {
-		s.Config.Outputs.Store = name // whatever config.yaml says later
-	}
-	r := c.newRun(s)
-	existing, created, err := c.store.CreateRun(ctx, r, s.RequestID, sealed)
+	defer a.done()
+	r := c.newRun(a.Submission)
+	existing, created, err := c.store.CreateRun(ctx, r, s.RequestID, a.sealed)
 	if err != nil {
 		return nil, false, fmt.Errorf("store the run: %w", err)
 	}
 	if !created {
 		return existing, false, nil
 	}
-	c.metrics.Submitted(m.Totals().Bytes)
-	t.slots.wait(wantOf(r, demandOf(s.Config)))
-	if t.absence != nil {
-		c.live.setRemark(r.ID, t.absence.words())
-	}
+	c.metrics.Submitted(a.bytes)
+	c.queued(a, r)
 	return r, true, nil
+}
+
+// SubmitArray stores many runs of one submission, all or none, and queues them:
+// each has its arguments behind those of the config. created and errors are as
+// of Submit.
+func (c *Controller) SubmitArray(ctx context.Context, s ArraySubmission) (_ []run.Run, created bool, _ error) {
+	switch n := len(s.Arguments); {
+	case n == 0:
+		return nil, false, &InvalidError{What: "an array without runs", Where: "array"}
+	case n > runconfig.MaxArray:
+		return nil, false, &InvalidError{What: fmt.Sprintf("%d runs, at most %d", n, runconfig.MaxArray), Where: "array"}
+	}
+	a, err := c.admit(ctx, s.Submission)
+	if err != nil {
+		return nil, false, err
+	}
+	defer a.done()
+	runs := make([]*run.Run, len(s.Arguments))
+	for i, arguments := range s.Arguments {
+		one := a.Submission
+		one.Config = a.Config.Member(i, arguments)
+		runs[i] = c.newRun(one)
+	}
+	stored, created, err := c.store.CreateArray(ctx, runs, s.RequestID, a.sealed)
+	if err != nil {
+		return nil, false, err
+	}
+	if created {
+		for i := range stored {
+			c.metrics.Submitted(a.bytes)
+			c.queued(a, &stored[i])
+		}
+	}
+	return stored, created, nil
+}
+
+// admitted is a submission that can be stored, until done.
+type admitted struct {
+	Submission
+	t      *target
+	sealed map[string][]byte
+	bytes  int64 // of the source
+	done   func()
+}
+
+// admit refuses what can never be carried out, and holds the target.
+func (c *Controller) admit(ctx context.Context, s Submission) (*admitted, error) {
+	t, err := c.check(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	m, err := c.snapshots.Manifest(ctx, snapshot.ID(s.Snapshot))
+	if err != nil {
+		return nil, fmt.Errorf("snapshot %s is not here: %w", s.Snapshot, err)
+	}
+	if s.Config, err = c.settleInputs(ctx, s.Config); err != nil {
+		return nil, err
+	}
+	// A prune that is at work is waited for; the next one sees that it is used.
+	if err := c.snapshots.Touch(ctx, snapshot.ID(s.Snapshot)); err != nil {
+		return nil, fmt.Errorf("snapshot %s is not here: %w", s.Snapshot, err)
+	}
+	sealed, err := c.seal(s)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.register(ctx, s.Environment); err != nil {
+		return nil, err
+	}
+	t.slots.gate.RLock()
+	if t.slots.leaving {
+		t.slots.gate.RUnlock()
+		return nil, &InvalidError{What: fmt.Sprintf("the compute target %s is being detached", t.name), Where: "compute_target"}
+	}
+	if name := c.artifacts.of(s.Config); name != HomeStore {
+		s.Config.Outputs.Store = name // whatever config.yaml says later
+	}
+	return &admitted{Submission: s, t: t, sealed: sealed, bytes: m.Totals().Bytes, done: t.slots.gate.RUnlock}, nil
+}
+
+// seal closes what nobody may read.
+func (c *Controller) seal(s Submission) (sealed map[string][]byte, err error) {
+	sealed = make(map[string][]byte, len(s.Secrets)+1)
+	for name, value := range s.Secrets {
+		if sealed[name], err = c.sealer.seal(value); err != nil {
+			return nil, err
+		}
+	}
+	if s.RegistryPassword != "" {
+		if sealed[registryPasswordName], err = c.sealer.seal(s.RegistryPassword); err != nil {
+			return nil, err
+		}
+	}
+	return sealed, nil
+}
+
+// queued has a stored run wait for its slot.
+func (c *Controller) queued(a *admitted, r *run.Run) {
+	a.t.slots.wait(wantOf(r, demandOf(r.Config)))
+	if a.t.absence != nil {
+		c.live.setRemark(r.ID, a.t.absence.words())
+	}
 }
 
 // register keeps an environment that has a name under it, so that later specs

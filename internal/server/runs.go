@@ -28,6 +28,23 @@ func (s *Server) submit(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+func (s *Server) submitArray(w http.ResponseWriter, r *http.Request) error {
+	var sub controller.ArraySubmission
+	if err := readJSON(r, &sub); err != nil {
+		return err
+	}
+	got, created, err := s.Service.SubmitArray(r.Context(), sub)
+	if err != nil {
+		return err
+	}
+	status := http.StatusOK
+	if created {
+		status = http.StatusCreated
+	}
+	writeJSON(w, status, got)
+	return nil
+}
+
 func (s *Server) plan(w http.ResponseWriter, r *http.Request) error {
 	var sub controller.Submission
 	if err := readJSON(r, &sub); err != nil {

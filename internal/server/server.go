@@ -55,6 +55,7 @@ func New(o Options) *Server {
 		"GET /v1/agent":                     s.agentInfo,
 		"POST /v1/agent/stop":               s.agentStop,
 		"POST /v1/runs":                     s.submit,
+		"POST /v1/arrays":                   s.submitArray,
 		"GET /v1/runs":                      s.list,
 		"POST /v1/plan":                     s.plan,
 		"GET /v1/runs/{id}":                 s.run,

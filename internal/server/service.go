@@ -18,6 +18,8 @@ type Service interface {
 	// Submit says with its second result whether the run is new, or was
 	// submitted before under the same request id.
 	Submit(ctx context.Context, s controller.Submission) (*run.Run, bool, error)
+	// SubmitArray is Submit for many runs of one submission: all or none.
+	SubmitArray(ctx context.Context, s controller.ArraySubmission) ([]run.Run, bool, error)
 	Plan(ctx context.Context, s controller.Submission) (*controller.Plan, error)
 	Run(ctx context.Context, id string) (*run.Run, error)
 	List(ctx context.Context, f controller.Filter) ([]run.Run, error)

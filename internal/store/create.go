@@ -35,23 +35,9 @@ func (s *Store) CreateRun(ctx context.Context, r *run.Run, requestID string, sec
 }
 
 func (s *Store) createRun(ctx context.Context, r *run.Run, requestID string, secrets map[string][]byte) (*run.Run, bool, error) {
-	switch {
-	case r.ID == "":
-		return nil, false, errNoID
-	case r.CreatedAt.IsZero():
-		return nil, false, errNoTime
-	case r.State != run.Queued || len(r.Attempts) > 0:
-		return nil, false, errNotQueued
-	}
-	n, err := newRow(r, requestID)
+	mine, n, err := newRun(r, requestID)
 	if err != nil {
 		return nil, false, err
-	}
-	mine := *r
-	mine.CreatedAt = time.Unix(0, r.CreatedAt.UnixNano()).UTC()
-	mine.Attempts = []run.Attempt{}
-	if mine.Tags == nil {
-		mine.Tags = map[string]string{}
 	}
 	var first *row
 	err = s.w.do(ctx, func(t *writeTx) (err error) {
@@ -70,7 +56,30 @@ func (s *Store) createRun(ctx context.Context, r *run.Run, requestID string, sec
 		return &first.run, false, nil
 	}
 	r.ID = mine.ID
-	return &mine, true, nil
+	return mine, true, nil
+}
+
+// newRun is a run as it will be stored, and its row.
+func newRun(r *run.Run, requestID string) (*run.Run, *fresh, error) {
+	switch {
+	case r.ID == "":
+		return nil, nil, errNoID
+	case r.CreatedAt.IsZero():
+		return nil, nil, errNoTime
+	case r.State != run.Queued || len(r.Attempts) > 0:
+		return nil, nil, errNotQueued
+	}
+	n, err := newRow(r, requestID)
+	if err != nil {
+		return nil, nil, err
+	}
+	mine := *r
+	mine.CreatedAt = time.Unix(0, r.CreatedAt.UnixNano()).UTC()
+	mine.Attempts = []run.Attempt{}
+	if mine.Tags == nil {
+		mine.Tags = map[string]string{}
+	}
+	return &mine, n, nil
 }
 
 func findRequest(ctx context.Context, q querier, requestID string) (*row, error) {

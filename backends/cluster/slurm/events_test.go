@@ -129,8 +129,9 @@ func (c *trial) expect(o backends.Observation, outcome run.Outcome, reason strin
 	}
 }
 
-// script goes on until it is told to end, and says so.
-const script = `trap 'echo told; kill $!; exit 9' TERM; echo begun; sleep 600 & wait $!; wait`
+// script goes on until it is told to end, and says so, also when what it waits for
+// was told before.
+const script = `trap 'echo told; kill $!; exit 9' TERM; echo begun; while :; do sleep 600 & wait $!; done`
 
 // stubborn does not end when it is told to.
 const stubborn = `trap '' TERM; echo begun; while :; do sleep 1; done`

@@ -96,6 +96,23 @@ func (s *Service) Submit(_ context.Context, sub controller.Submission) (*run.Run
 	return s.copyOf(r.ID), true, nil
 }
 
+// SubmitArray begins all runs at once.
+func (s *Service) SubmitArray(ctx context.Context, sub controller.ArraySubmission) ([]run.Run, bool, error) {
+	var runs []run.Run
+	created := false
+	for i, arguments := range sub.Arguments {
+		one := sub.Submission
+		one.RequestID = fmt.Sprintf("%s/%d", sub.RequestID, i)
+		one.Config = sub.Config.Member(i, arguments)
+		r, isNew, err := s.Submit(ctx, one)
+		if err != nil {
+			return nil, false, err
+		}
+		runs, created = append(runs, *r), created || isNew
+	}
+	return runs, created, nil
+}
+
 // note adds an event and tells everybody; the lock is held.
 func (s *Service) note(r *run.Run, attempt int, from, to run.State, why string) {
 	s.events[r.ID] = append(s.events[r.ID], run.Event{
