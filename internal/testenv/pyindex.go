@@ -21,6 +21,7 @@ import (
 //	runner-greet 1.0        needs runner-words<1.1; the command runner-greet prints "hello 1.0"
 //	runner-greet 2.0        needs runner-words>=1.1; the command prints "hello again 2.0"
 //	runner-alone 0.1        ANSWER is 42; needs nothing
+//	torch 0.1, numpy 0.1    stand for the real ones
 type Index struct {
 	URL string // of the "simple" index (PEP 503), for --index-url
 	Dir string // with the same wheels, for --find-links

@@ -167,7 +167,7 @@ func (s *SSHServer) configure(o SSHOptions) error {
 	lines = append(lines, // of two that say the same the first counts
 		"ListenAddress "+host, "Port "+port, "PidFile none", "UsePAM no", "StrictModes no", "PrintMotd no", "PrintLastLog no",
 		"HostKey "+filepath.Join(s.Dir, "host_ed25519"), "HostKey "+filepath.Join(s.Dir, "host_ecdsa"),
-		"AuthorizedKeysFile "+filepath.Join(s.Dir, "keys/%u"), "LogLevel VERBOSE", "PermitRootLogin no",
+		"AuthorizedKeysFile "+filepath.Join(s.Dir, "keys/%u")+" .ssh/authorized_keys", "LogLevel VERBOSE", "PermitRootLogin no",
 	)
 	if o.MaxSessions > 0 {
 		lines = append(lines, fmt.Sprintf("MaxSessions %d", o.MaxSessions))

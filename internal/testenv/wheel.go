@@ -28,8 +28,33 @@ func wheels() []wheel {
 		{name: "runner-greet", version: "1.0", requires: []string{"runner-words<1.1"}, code: "__version__ = \"1.0\"\n" + greet, script: "runner-greet"},
 		{name: "runner-greet", version: "2.0", requires: []string{"runner-words>=1.1"}, code: "__version__ = \"2.0\"\n" + greet, script: "runner-greet"},
 		{name: "runner-alone", version: "0.1", code: "ANSWER = 42\n"},
+		{name: "torch", version: "0.1", requires: []string{"numpy"}, code: torch},
+		{name: "numpy", version: "0.1", code: ""},
 	}
 }
+
+// torch stands for the real one where there is no GPU: it does what the script of docs/ssh.md asks of it, and names the
+// devices that it may see.
+const torch = `import os, types
+
+
+class Tensor:
+    def __init__(self, *shape, device="cuda"): self.shape = shape
+    def __matmul__(self, other): return self
+    def __getitem__(self, index): return self
+    def cpu(self): return self
+    def norm(self): return self
+    def item(self): return float(self.shape[0])
+
+
+randn = Tensor
+cuda = types.SimpleNamespace(get_device_name=lambda n: "stand-in for " + os.environ["CUDA_VISIBLE_DEVICES"].split(",")[n])
+
+
+def save(tensor, path):
+    with open(path, "w") as f:
+        f.write("tensor")
+`
 
 func (w wheel) module() string   { return strings.ReplaceAll(w.name, "-", "_") }
 func (w wheel) filename() string { return w.module() + "-" + w.version + "-py3-none-any.whl" }
