@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path"
 	"slices"
@@ -67,18 +66,18 @@ func claimPath(h host.Host) string { return path.Join(h.Root(), claimName) }
 
 // ReadClaim gives the claim on a machine; nil: there is none.
 func ReadClaim(ctx context.Context, h host.Host) (*Claim, error) {
-	f, err := h.Open(ctx, claimPath(h))
+	return readClaim(ctx, h, claimPath(h))
+}
+
+func readClaim(ctx context.Context, h host.Host, name string) (*Claim, error) {
+	data, err := readSmall(ctx, h, name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return nil, nil //nolint:nilnil // nobody has claimed it
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the claim on the machine: %w", err)
 	}
-	data, err := io.ReadAll(io.LimitReader(f, maxClaim))
-	if err = errors.Join(err, f.Close()); err != nil {
-		return nil, fmt.Errorf("read the claim on the machine: %w", err)
-	}
-	return parseClaim(data, claimPath(h))
+	return parseClaim(data, name)
 }
 
 // claimAtLogin gives the claim that a login found; nil: there was none.

@@ -355,3 +355,69 @@ func TestAdviceOfATemporaryFailure(t *testing.T) {
 		})
 	}
 }
+
+// TestElsewhere attaches a real machine from two installations with a directory
+// each: the second is told of the first.
+func TestElsewhere(t *testing.T) {
+	t.Setenv("HOME", t.TempDir())
+	ctx := t.Context()
+	s := testenv.SSHD(t, testenv.SSHOptions{})
+	for _, c := range []struct {
+		name          string
+		first, second string // their directories; empty: the usual one
+		told          bool
+		// gone: the first one's directory is removed by hand.
+		gone bool
+	}{
+		{name: "the first elsewhere", first: "data/r", told: true},
+		{name: "the second elsewhere", second: "data/r", told: true},
+		{name: "both elsewhere", first: "data/one", second: "data/two", told: true},
+		{name: "in one directory", first: "data/r", second: "data/r"}, // its claim tells
+		{name: "the first one is gone", first: "data/r", gone: true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			who := s.User(testenv.SSHUser{})
+			visit := func(installation, dir string) *Visit {
+				t.Helper()
+				target := &Target{Name: "box", Config: Config{
+					Address: who.Name + "@127.0.0.1:" + port(s), Identity: who.Key, KnownHosts: write(t, ""), Accepted: fingerprints(t, s), RemoteDir: dir,
+				}}
+				v, err := sshMachines(t, installation).Visit(ctx, target, Secrets{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { _ = v.Close() })
+				return v
+			}
+			first := visit("one", c.first)
+			if _, err := first.Claim(ctx); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 { // it is not told of itself
+				if err := errors.Join(first.Note(ctx), first.Elsewhere(ctx)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if c.gone {
+				if err := os.RemoveAll(first.Root()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			second := visit("two", c.second)
+			err := errors.Join(second.Note(ctx), second.Elsewhere(ctx))
+			told, ok := errors.AsType[*ElsewhereError](err)
+			if ok != c.told || err != nil && !ok {
+				t.Errorf("error %v, want it to be told: %v", err, c.told)
+			}
+			if ok && (told.Root != first.Root() || !strings.Contains(told.Error(), `attached as "box" by `)) {
+				t.Error(told)
+			}
+			if err := errors.Join(second.unnote(ctx), first.Clear(ctx)); err != nil {
+				t.Error(err)
+			}
+			if _, err := os.Stat(filepath.Join(who.Home, ".runner", elsewhereName)); err == nil {
+				t.Error("a note is left")
+			}
+		})
+	}
+}

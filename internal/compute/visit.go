@@ -208,7 +208,7 @@ func (v *Visit) GiveBack(ctx context.Context, before *Claim) error {
 	if ours, err := v.Ours(ctx); err != nil || !ours {
 		return err
 	}
-	return replaceClaim(ctx, v.c, before)
+	return errors.Join(replaceClaim(ctx, v.c, before), v.unnote(ctx))
 }
 
 // Check sees that the machine was still the one that was attached, and ours,
@@ -277,10 +277,13 @@ func (d *Door) Close() error {
 // not ours any more is left as it is.
 func (v *Visit) Clear(ctx context.Context) error {
 	ours, err := v.Ours(ctx)
-	if err != nil || !ours {
+	if err != nil {
 		return err
 	}
-	return removeOurs(ctx, v.c, v.m.Installation)
+	if ours {
+		err = removeOurs(ctx, v.c, v.m.Installation)
+	}
+	return errors.Join(err, v.unnote(ctx))
 }
 
 // Ours tells a machine that has our claim: without it nothing says that what

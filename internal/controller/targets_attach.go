@@ -75,6 +75,11 @@ func (c *Controller) Attach(ctx context.Context, a Attachment, told func(Progres
 	if err != nil {
 		return nil, err
 	}
+	if !a.AllowSameMachine {
+		if err := errors.Join(v.Note(ctx), v.Elsewhere(ctx)); err != nil {
+			return nil, err
+		}
+	}
 	if m := t.Config.Micromamba; m != nil {
 		if err := c.installMicromamba(ctx, v, t, m); err != nil {
 			return nil, err

@@ -146,6 +146,10 @@ func isTarget(err error, p *Problem) bool {
 		p.Code = Invalid
 		return true
 	}
+	if is[*compute.ElsewhereError](err) {
+		p.Code = Conflict
+		return true
+	}
 	if e, ok := errors.AsType[*compute.ClaimedError](err); ok {
 		p.Code, p.Hint = Conflict, "if it is yours to take: runner compute attach ... --take-over"
 		if e.Ours {

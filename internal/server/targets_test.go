@@ -36,6 +36,10 @@ func TestTargetProblems(t *testing.T) {
 		{"the same machine", &compute.SameMachineError{Name: "a"}, server.Conflict, 2, "use that name, or detach it first: runner compute detach a"},
 		{"another installation's", &compute.ClaimedError{Claim: claim}, server.Conflict, 2, "if it is yours to take: runner compute attach ... --take-over"},
 		{"another name of ours", &compute.ClaimedError{Claim: claim, Ours: true}, server.Conflict, 2, "detach it first, or name another directory with --remote-dir"},
+		{
+			"another installation's elsewhere", &compute.ElsewhereError{ClaimedError: compute.ClaimedError{Claim: claim}, Root: "/data/r"}, server.Conflict, 2,
+			"to take it over: --remote-dir /data/r --take-over; to share the machine, each with a queue of its own: --allow-same-machine",
+		},
 		{"busy", &controller.BusyTargetError{Name: "x", Runs: []string{"r"}}, server.Conflict, 2, "wait for them, or cancel them with --force"},
 		{"another's runs", &controller.ForeignRunsError{Name: "x", Runs: []string{"r"}}, server.Conflict, 2, "wait for them, or end them with --force"},
 		{"no instance", &controller.NotInstanceError{Name: "x"}, server.Conflict, 2, "attach it with --as instance to stop and start its queue"},
