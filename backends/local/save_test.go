@@ -38,15 +38,15 @@ func (c *computer) ok(err error) {
 // computer goes on from it; at home there is nothing to save.
 func TestSave(t *testing.T) {
 	c := newComputer(t, "")
-	ref := c.begin(c.attempt(nil, `echo one >"$RUNNER_CHECKPOINT_DIR/w"; echo m >outputs/m; echo begun
-		while [ ! -e outputs/stop ]; do echo more >>outputs/growing; sleep 0.1; done`, nil))
+	ref := c.begin(c.attempt(nil, `echo one >"$RUNNER_CHECKPOINT_DIR/w"; echo m >outputs/m; mkdir outputs/d; echo g >outputs/d/gone; echo begun
+		while [ ! -e outputs/stop ]; do echo more >>outputs/growing; sleep 0.1; done; rm -r outputs/d`, nil))
 	store := artifact.OpenHome(t.TempDir())
 	attempt, checkpoint := elsewhere{store.Attempt(ref.Run, 1)}, elsewhere{store.Checkpoint(ref.Run)}
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for deadline := time.Now().Add(time.Minute); ; <-tick.C {
 		c.ok(c.Save(t.Context(), ref, attempt, checkpoint))
-		if slices.Contains(c.names(attempt), "outputs/m") && slices.Contains(c.names(checkpoint), "checkpoint/w") {
+		if saved := c.names(attempt); slices.Contains(saved, "outputs/m") && slices.Contains(saved, "outputs/d/gone") && slices.Contains(c.names(checkpoint), "checkpoint/w") {
 			break
 		}
 		if time.Now().After(deadline) {

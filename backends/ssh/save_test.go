@@ -28,16 +28,17 @@ func (c *cutter) listed(f artifact.Folder) []string {
 // is not sent again, and another machine goes on from it.
 func TestSaveAndRestore(t *testing.T) {
 	c := newCutter(t, `cd "$RUNNER_CHECKPOINT_DIR"; mkdir epoch-1; echo one >epoch-1/w; ln -s epoch-1 latest; cd - >/dev/null
-		head -c 8388608 /dev/urandom >outputs/model; echo begun; while [ ! -e outputs/stop ]; do echo more >>outputs/growing; sleep 0.1; done`, nil)
+		head -c 8388608 /dev/urandom >outputs/model; mkdir outputs/d; echo g >outputs/d/gone; echo begun
+		while [ ! -e outputs/stop ]; do echo more >>outputs/growing; sleep 0.1; done; rm -r outputs/d`, nil)
 	ref := c.begin()
 	store := artifact.OpenHome(t.TempDir())
 	attempt, checkpoint := store.Attempt(ref.Run, 1), store.Checkpoint(ref.Run)
 	save := func() { c.ok(c.b.Save(t.Context(), ref, attempt, checkpoint)) }
 	c.eventually("what is quiet", func() bool {
 		save()
-		return slices.Contains(c.listed(attempt), "outputs/model") && slices.Contains(c.listed(checkpoint), "checkpoint/epoch-1/w")
+		return slices.Contains(c.listed(attempt), "outputs/model") && slices.Contains(c.listed(attempt), "outputs/d/gone") && slices.Contains(c.listed(checkpoint), "checkpoint/epoch-1/w")
 	})
-	if diff := cmp.Diff([]string{"logs/std_log.txt", "outputs/model"}, c.listed(attempt)); diff != "" {
+	if diff := cmp.Diff([]string{"logs/std_log.txt", "outputs/d/gone", "outputs/model"}, c.listed(attempt)); diff != "" {
 		t.Errorf("while it runs (-want +got):\n%s", diff)
 	}
 	before := c.line.Passed()
@@ -58,8 +59,8 @@ func TestSaveAndRestore(t *testing.T) {
 		t.Errorf("the checkpoint directory (-want +got):\n%s", diff)
 	}
 	c.ok(c.b.Collect(t.Context(), ref, attempt))
-	if got := c.listed(attempt); !slices.Contains(got, "outputs/growing") {
-		t.Errorf("in the end: %q", got)
+	if diff := cmp.Diff([]string{"logs/std_log.txt", "outputs/growing", "outputs/model", "outputs/stop"}, c.listed(attempt)); diff != "" {
+		t.Errorf("in the end (-want +got):\n%s", diff)
 	}
 
 	next := newCutter(t, `cat "$RUNNER_CHECKPOINT_DIR/epoch-2/w"; echo three >>"$RUNNER_CHECKPOINT_DIR/epoch-2/w"`, nil)

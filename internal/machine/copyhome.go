@@ -22,6 +22,9 @@ func (m *Machine) copyHome(ctx context.Context, at place, sink artifact.Sink, le
 	if err := c.carry(ctx, c.all); err != nil {
 		return err
 	}
+	if err := forgotten(ctx, sink, c.seen); err != nil {
+		return err
+	}
 	if text := strings.Join(c.remarks, "") + left; text != "" {
 		if err := putText(ctx, sink, remarksFile, text); err != nil {
 			return err

@@ -41,6 +41,9 @@ func (m *Machine) fetchHome(ctx context.Context, at place, sink artifact.Sink, l
 	if err := f.all(ctx, m.remote.bulk, from); err != nil {
 		return err
 	}
+	if err := forgotten(ctx, sink, f.names()); err != nil {
+		return err
+	}
 	if text := strings.Join(f.remarks, "") + left; text != "" {
 		if err := putText(ctx, sink, remarksFile, text); err != nil {
 			return err
@@ -84,6 +87,17 @@ func (f *fetching) all(ctx context.Context, bulk *onhost.Client, from []string) 
 		return err
 	}
 	return err
+}
+
+// names at home of all that was found there.
+func (f *fetching) names() map[string]bool {
+	names := make(map[string]bool, len(f.items))
+	for _, i := range f.items {
+		if name, _ := f.nameOf(i.Path, nil); i.Mode.IsDir() || !isTop(name) {
+			names[name] = true
+		}
+	}
+	return names
 }
 
 // version of a file: what it was when it came.

@@ -94,12 +94,7 @@ func (m *Machine) saveCheckpoint(ctx context.Context, run string, folder artifac
 	if err := f.all(ctx, m.remote.bulk, []string{dir}); err != nil {
 		return err
 	}
-	there := map[string]bool{}
-	for _, i := range f.items {
-		name, _ := f.nameOf(i.Path, nil)
-		there[name] = true
-	}
-	return mirrored(ctx, folder, there)
+	return mirrored(ctx, folder, f.names())
 }
 
 // checkpointName is the checkpoint directory's name in its folder.
@@ -123,6 +118,28 @@ func mirrored(ctx context.Context, folder artifact.Folder, there map[string]bool
 		}
 	}
 	return folder.Settle(ctx)
+}
+
+// forgotten removes from where outputs/ is kept what was saved while the script
+// ran, and that it removed later: there are the names at the end. A directory
+// that is not there at all says nothing.
+func forgotten(ctx context.Context, sink artifact.Sink, there map[string]bool) error {
+	folder, ok := sink.(artifact.Folder)
+	if !ok || !there["outputs"] {
+		return nil
+	}
+	kept, err := folder.List(ctx)
+	if err != nil {
+		return err
+	}
+	for _, k := range kept {
+		if strings.HasPrefix(k.Path, "outputs/") && !there[k.Path] {
+			if err := folder.Remove(ctx, k.Path); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // Restore makes a run's checkpoint directory what its folder has, if there is
