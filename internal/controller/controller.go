@@ -65,7 +65,7 @@ type Controller struct {
 	machines         *compute.Machines
 	keeping          Keeping
 	uploader         Uploader
-	attaching        sync.Mutex // one target at a time comes or goes
+	comings          comings
 	pruning          sync.Mutex
 
 	tmu     sync.RWMutex

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -66,9 +67,9 @@ func (c *Controller) Secrets(ctx context.Context) ([]SecretInfo, error) {
 
 // DeleteSecret forgets a stored secret that no target refers to.
 func (c *Controller) DeleteSecret(ctx context.Context, name string) error {
-	c.attaching.Lock() // no target comes meanwhile
-	defer c.attaching.Unlock()
-	if users := c.targetsWith(name); len(users) > 0 {
+	c.comings.mu.Lock() // no target begins to come meanwhile
+	defer c.comings.mu.Unlock()
+	if users := append(c.targetsWith(name), c.comingWith(name)...); len(users) > 0 {
 		return &SecretInUseError{Name: name, Targets: users}
 	}
 	return c.store.DeleteSecret(ctx, name)
@@ -78,17 +79,32 @@ func (c *Controller) DeleteSecret(ctx context.Context, name string) error {
 func (c *Controller) targetsWith(secret string) []string {
 	names := []string{}
 	for _, t := range c.allTargets() {
-		if t.record == nil {
-			continue
-		}
-		for _, r := range t.record.Config.References() {
-			if name, ok := r.Stored(); ok && name == secret {
-				names = append(names, t.name)
-				break
-			}
+		if t.record != nil && refersTo(t.record.Config, secret) {
+			names = append(names, t.name)
 		}
 	}
 	return names
+}
+
+// comingWith is targetsWith of those that are just being attached; c.comings is
+// held.
+func (c *Controller) comingWith(secret string) (names []string) {
+	for name, coming := range c.comings.by {
+		if coming.target != nil && refersTo(coming.target.Config, secret) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+func refersTo(config compute.Config, secret string) bool {
+	for _, r := range config.References() {
+		if name, ok := r.Stored(); ok && name == secret {
+			return true
+		}
+	}
+	return false
 }
 
 // StoredSecret gives the value of a stored secret.

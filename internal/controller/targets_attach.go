@@ -42,8 +42,11 @@ func (c *Controller) Attach(ctx context.Context, a Attachment, told func(Progres
 			return nil, err
 		}
 	}
-	c.attaching.Lock()
-	defer c.attaching.Unlock()
+	leave, err := c.comings.enter(ctx, t.Name, t)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	if _, err := c.target(t.Name); err == nil {
 		return nil, &store.TargetExistsError{Name: t.Name}
 	}
@@ -118,7 +121,7 @@ func (c *Controller) claim(ctx context.Context, v *compute.Visit, takeOver bool)
 	}
 	made, err := v.Claim(ctx)
 	if claimed, ok := errors.AsType[*compute.ClaimedError](err); ok && claimed.Ours {
-		if _, unknown := c.target(claimed.Claim.Target); unknown != nil {
+		if _, unknown := c.target(claimed.Claim.Target); unknown != nil && !c.comings.isComing(claimed.Claim.Target) {
 			_, err = v.TakeOver(ctx)
 		}
 		return nil, err
@@ -182,24 +185,27 @@ func (c *Controller) identify(ctx context.Context, v *compute.Visit, t *compute.
 		return err
 	}
 	t.HostKey = v.HostKey()
-	if allowSame {
-		return nil
-	}
-	var known []compute.Known
-	for _, other := range c.allTargets() {
-		if r := other.record; r != nil && (r.Kind == t.Kind || !r.Kind.OnCluster() && !t.Kind.OnCluster()) {
-			known = append(known, compute.Known{Name: r.Name, MachineID: r.MachineID, HostKey: r.HostKey})
+	var here string
+	if !allowSame {
+		if here, err = c.machines.HereID(ctx); err != nil {
+			return err
 		}
 	}
-	here, err := c.machines.HereID(ctx)
-	if err != nil {
-		return err
-	}
-	known = append(known, compute.Known{Name: localTarget, MachineID: here})
-	if t.Kind.OnCluster() { // through whichever of its login nodes
-		return compute.Same(t.MachineID, "", known)
-	}
-	return compute.Same(t.MachineID, t.HostKey, known)
+	return c.comings.settle(t, func(known []compute.Known) error {
+		if allowSame {
+			return nil
+		}
+		for _, other := range c.allTargets() {
+			if r := other.record; r != nil && alike(r.Kind, t.Kind) {
+				known = append(known, compute.Known{Name: r.Name, MachineID: r.MachineID, HostKey: r.HostKey})
+			}
+		}
+		known = append(known, compute.Known{Name: localTarget, MachineID: here})
+		if t.Kind.OnCluster() { // through whichever of its login nodes
+			return compute.Same(t.MachineID, "", known)
+		}
+		return compute.Same(t.MachineID, t.HostKey, known)
+	})
 }
 
 // undoTimeout bounds the clearing up after attaching failed.

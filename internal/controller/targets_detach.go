@@ -49,8 +49,11 @@ func (c *Controller) Detach(ctx context.Context, name string, d Detachment) (err
 	if !d.Forget {
 		c.awaitFirstTry(ctx, name)
 	}
-	c.attaching.Lock()
-	defer c.attaching.Unlock()
+	leave, err := c.comings.enter(ctx, name, nil)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	t, err := c.named(name)
 	if err != nil {
 		return err
