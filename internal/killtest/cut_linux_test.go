@@ -55,7 +55,10 @@ func cutLines(t *testing.T) {
 	tests := map[string]func(*testing.T){"down for ever": cutForEver, "down, and commands": commandsWhileAway, "down, attaching": cutWhileAttaching}
 	for _, p := range phases(downTime()) {
 		tests["down, "+p.name] = func(t *testing.T) {
-			p.in(t, newBox(t), harm{ways[p.name], func(b *box, id string, p phase) { b.cut(id, p, b.net.Up) }})
+			b := newBox(t)
+			stop := b.watchFootprint("starts") // which the script makes
+			p.in(t, b, harm{ways[p.name], func(b *box, id string, p phase) { b.cut(id, p, b.net.Up) }})
+			stop()
 		}
 	}
 	maps.Copy(tests, behindBastion())

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,13 +29,19 @@ type place struct {
 	making string
 	// recipe is the script of its build.
 	recipe string
+	// temporary is for what the tools make meanwhile: nothing of a build lies
+	// outside of our root. Its name is short, for who makes sockets there.
+	temporary string
 }
 
 func (p *Provisioner) root() string { return path.Join(p.Host.Root(), "environments") }
 
 func (p *Provisioner) place(digest string) place {
 	prefix := path.Join(p.root(), hexOf(digest))
-	return place{prefix: prefix, making: prefix + ".make", recipe: prefix + ".recipe"}
+	const few = 12
+	short := hexOf(digest)
+	short = short[:min(few, len(short))]
+	return place{prefix: prefix, making: prefix + ".make", recipe: prefix + ".recipe", temporary: path.Join(p.root(), short+".tmp")}
 }
 
 // isReady reports whether the environment is whole and its interpreter is
@@ -133,15 +140,18 @@ func (p *Provisioner) begin(ctx context.Context, r *environment.Resolved, at pla
 		return status, err
 	}
 	const private, readable = 0o700, 0o600
-	if err := p.Host.MkdirAll(ctx, at.making, private); err != nil {
-		return status, noSpace(err)
+	for _, dir := range []string{at.making, at.temporary} {
+		if err := p.Host.MkdirAll(ctx, dir, private); err != nil {
+			return status, noSpace(err)
+		}
 	}
 	// A file, because it may be larger than a command line.
 	if err := p.Host.WriteFile(ctx, at.recipe, []byte(recipe.Script), readable); err != nil {
 		return status, noSpace(err)
 	}
 	return p.Keeper.Start(ctx, at.making, supervise.Launch{
-		Mark: "environment." + hexOf(r.Digest), Argv: []string{"/bin/sh", at.recipe}, Env: p.Environ, Inherit: p.Environ == nil,
+		Mark: "environment." + hexOf(r.Digest), Argv: []string{"/bin/sh", at.recipe}, Inherit: p.Environ == nil,
+		Env: append(slices.Clone(p.Environ), "TMPDIR="+at.temporary),
 		Dir: p.root(), Grace: stopGrace, MaxLog: maxBuildLog,
 	})
 }
@@ -219,7 +229,7 @@ func (p *Provisioner) clear(ctx context.Context, at place) error {
 	if err := p.Keeper.Clean(ctx, at.making); err != nil {
 		return fmt.Errorf("clear up after making an environment: %w", err)
 	}
-	remove := []string{at.making, at.recipe, at.prefix + environment.MakingSuffix}
+	remove := []string{at.making, at.recipe, at.temporary, at.prefix + environment.MakingSuffix}
 	if _, err := p.Host.Stat(ctx, path.Join(at.prefix, environment.ReadyFile)); errors.Is(err, fs.ErrNotExist) {
 		remove = append(remove, at.prefix)
 	}

@@ -86,6 +86,7 @@ case "$1 $2" in
 "--version ") echo "uv 0.0.1" ;;
 "venv --python")
 	echo made >>"$dir/count"
+	echo "$TMPDIR" >"$dir/tmpdir"
 	echo "tool output: making"
 	while [ -e "$dir/hold" ]; do sleep 0.02; done
 	if [ -e "$dir/fail" ]; then echo "error: the tool's own words"; exit 1; fi
@@ -254,6 +255,10 @@ func TestBuildOnce(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"A"}, b.left()); diff != "" {
 		t.Error(diff)
+	}
+	temporary, err := os.ReadFile(filepath.Join(b.tool.dir, "tmpdir"))
+	if want := filepath.Join(b.root, "environments", strings.Repeat("a", 12)+".tmp"); err != nil || strings.TrimSpace(string(temporary)) != want {
+		t.Errorf("temporary files were made in %q, %v", temporary, err)
 	}
 	out, err := exec.Command(w.made.Interpreter, "-c", "import sys; print(sys.prefix)").Output()
 	if want := filepath.Join(b.root, "environments", strings.Repeat("a", 64)); err != nil || strings.TrimSpace(string(out)) != want {
