@@ -206,6 +206,17 @@ func (c *Container) blockBlob(name, sas string) (*blockblob.Client, error) {
 	return client, nil
 }
 
+// by is the same container, where a refusal is one of this SAS; empty: of its own
+// credential.
+func (c *Container) by(sas string) *Container {
+	if sas == "" {
+		return c
+	}
+	other := *c
+	other.credential = Credential{kind: kindSAS, sas: sas}
+	return &other
+}
+
 // Stat describes a blob; the empty name is the one at the location itself.
 func (c *Container) Stat(ctx context.Context, name string) (Blob, error) {
 	return c.stat(ctx, name, "")
@@ -217,7 +228,7 @@ func (c *Container) stat(ctx context.Context, name, sas string) (Blob, error) {
 		return Blob{}, err
 	}
 	var b Blob
-	err = c.try(ctx, c.where(name), func(ctx context.Context) error {
+	err = c.by(sas).try(ctx, c.where(name), func(ctx context.Context) error {
 		p, err := client.GetProperties(ctx, nil)
 		if err != nil {
 			return missing(err)

@@ -93,6 +93,39 @@ func TestGrant(t *testing.T) {
 			t.Errorf("got %q", got)
 		}
 	})
+	t.Run("one that has run out", func(t *testing.T) {
+		late, err := c.Granter(t.Context(), -time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		old, err := late.Blob("a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		fresh, err := g.Blob("a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		anonymous, err := Open(c.Location(), Credential{}, Options{RootCAs: s.Trust.Pool})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer anonymous.Close()
+		known, err := c.Stat(t.Context(), "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		to := filepath.Join(t.TempDir(), "x")
+		for _, blob := range []Blob{known, {Name: "a"}} { // asked for its content at once, or what it is first
+			err := anonymous.Download(t.Context(), Download{Blob: blob, To: to, SAS: old.SAS})
+			if ProblemOf(err) != Expired || strings.Contains(err.Error(), "sig=") {
+				t.Errorf("got %v", err)
+			}
+		}
+		if err := anonymous.Download(t.Context(), Download{Blob: known, To: to, SAS: fresh.SAS}); err != nil {
+			t.Errorf("with a new one: %v", err)
+		}
+	})
 	t.Run("the container", func(t *testing.T) {
 		grant, err := g.Container()
 		o := over(t, grant, err)

@@ -30,7 +30,7 @@ func (c *Container) getRange(ctx context.Context, g *getting, sas string) ([]byt
 	if err != nil {
 		return nil, err
 	}
-	err = c.try(ctx, c.where(g.blob.Name), func(ctx context.Context) error {
+	err = c.by(sas).try(ctx, c.where(g.blob.Name), func(ctx context.Context) error {
 		return g.attempt(ctx, client.BlobClient().DownloadStream, c.where(g.blob.Name))
 	})
 	return g.md5.Sum(nil), err

@@ -7,6 +7,7 @@ import (
 	"path"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"github.com/runnerml/runner/backends"
 	"github.com/runnerml/runner/internal/blob"
@@ -19,6 +20,10 @@ import (
 // fetchTries is how often an input is looked at anew that changed while it was
 // read, or whose right to read ran out.
 const fetchTries = 5
+
+// lasted is how long a right to read counts at least, unless something is wrong
+// with it or with a clock.
+const lasted = 10 * time.Minute
 
 // placeFetched is placeInput of what has an address: it is brought into the
 // machine's cache, where all runs find it.
@@ -62,7 +67,8 @@ type fetched struct {
 
 func (m *Machine) fetchInput(ctx context.Context, name string, in runconfig.Input, at place, r *record, progress backends.Progress) (fetched, error) {
 	var err error
-	for range fetchTries {
+	for try := 0; try < fetchTries; try++ {
+		began := time.Now()
 		var source datafetch.Source
 		var through bool
 		if source, through, err = m.sourceOf(ctx, in); err != nil {
@@ -71,8 +77,11 @@ func (m *Machine) fetchInput(ctx context.Context, name string, in runconfig.Inpu
 		var got fetched
 		got, err = m.bring(ctx, name, source, through, at, r, progress)
 		switch onhost.TroubleOf(err) {
-		case onhost.Changed, onhost.Expired:
-			continue
+		case onhost.Expired:
+			if time.Since(began) > lasted { // it was good for as long as a right is
+				try = -1
+			}
+		case onhost.Changed:
 		default:
 			return got, err
 		}
