@@ -421,3 +421,21 @@ func TestElsewhere(t *testing.T) {
 		})
 	}
 }
+
+// --host-key is the target's: of a machine on the way something else is said.
+func TestUnknownJumpHost(t *testing.T) {
+	b := testenv.SSHKind{Login: testenv.LoginJump}.Open(t)
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	t.Setenv("SSH_AUTH_SOCK", "")
+	config, err := os.ReadFile(b.Config)
+	if err := errors.Join(err, os.Mkdir(filepath.Join(home, ".ssh"), 0o700), os.WriteFile(filepath.Join(home, ".ssh", "config"), config, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	target := &Target{Name: "box", Config: Config{Address: b.Account.Name + "@" + b.Server.Address, Identity: b.Account.Key, KnownHosts: b.Server.KnownHosts}}
+	_, err = DialSSH(t.Context(), target, Secrets{}, nil, slog.New(slog.DiscardHandler))
+	unknown, ok := errors.AsType[*UnknownHostKeyError](err)
+	if !ok || !unknown.Jump || strings.Contains(unknown.Hint(), "--host-key") || !strings.Contains(unknown.Hint(), "log in to it once with ssh") {
+		t.Errorf("%v: %+v", err, unknown)
+	}
+}
