@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/runnerml/runner/internal/testenv"
 )
 
@@ -218,6 +220,24 @@ func TestEndSSHAnotherPlatform(t *testing.T) {
 	}
 }
 
+var (
+	endForm    = regexp.MustCompile(`(?m)^(\S+) (failed|completed) after \S+:`)
+	digestForm = regexp.MustCompile(`[0-9a-f]{64}`)
+)
+
+// closing are the last words of a submit: how the run ended, and the hint. What
+// is another each time has a word in its place.
+func (s said) closing() []string {
+	at := endForm.FindStringSubmatchIndex(s.err)
+	if at == nil {
+		return []string{s.err}
+	}
+	id := s.err[at[2]:at[3]]
+	text := endForm.ReplaceAllString(s.err[at[0]:], "$1 $2 after TIME:")
+	text = digestForm.ReplaceAllString(strings.ReplaceAll(text, id, "ID"), "DIGEST")
+	return strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+}
+
 // A machine without Python takes what needs none, and says what is missing.
 func TestEndSSHNoPython(t *testing.T) {
 	t.Parallel()
@@ -231,14 +251,23 @@ func TestEndSSHNoPython(t *testing.T) {
 		lines              []string
 	}{
 		{"shell script", "a.sh", "", 0, nil},
-		{"Python script", "a.py", "", 4, []string{".* failed after .*: the environment could not be made: python3: no such program in PATH .*"}},
-		{"venv", "a.py", "environment: {python: {pip: [runner-words]}}\n", 4, []string{".* failed after .*: the environment could not be made: no python3 found", "hint: install Python 3, or uv .*"}},
+		{"Python script", "a.py", "", 4, []string{
+			"ID failed after TIME: the environment could not be made: python3: no such program in PATH (/usr/local/bin:/usr/bin:/bin:/usr/games)",
+			"hint: install Python 3 on the machine, or name the interpreter there: environment.python.interpreter_path; see what the tools said: runner logs ID",
+		}},
+		{"venv", "a.py", "environment: {python: {pip: [runner-words]}}\n", 4, []string{
+			"ID failed after TIME: the environment could not be made: no python3 found",
+			"hint: install Python 3, or uv (which fetches one), on the machine; see what the tools said: runner logs ID",
+		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			write(t, filepath.Join(dir, c.script), "echo 1\n")
 			spec := write(t, filepath.Join(dir, "job.yaml"), "script: "+c.script+"\ncompute_target: box\n"+c.spec)
 			s := say(t, b.cli, nil, "submit", spec)
-			s.want(t, c.code, c.lines...)
+			s.want(t, c.code)
+			if d := cmp.Diff(c.lines, s.closing()); c.lines != nil && d != "" {
+				t.Error(d)
+			}
 		})
 	}
 	b.detach(t)
@@ -264,14 +293,21 @@ func TestEndSSHFullDisk(t *testing.T) {
 		lines        []string
 	}{
 		{"upload", filepath.Join(big, "main.py"), 4, []string{
-			".* failed after .*: the environment could not be made: send the source: .*: no space left on device", "hint: the disk is full: .*",
+			"ID failed after TIME: the environment could not be made: send the source: import snapshot: write part: write " +
+				b.Account.Home + "/.runner/objects/parts/DIGEST: no space left on device",
+			"hint: the disk is full: runner prune frees what nothing needs any more",
 		}},
-		{"script", filepath.Join(small, "main.py"), 1, []string{".* failed after .*: the script failed.*"}},
+		{"script", filepath.Join(small, "main.py"), 1, []string{
+			"ID failed after TIME: the script failed: exit code 1, outputs in " + b.cli.Home + "/runs/ID/attempts/1/outputs",
+		}},
 		{"afterwards", filepath.Join(small, "fine.py"), 0, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := say(t, b.cli, nil, "submit", "--target", "box", c.script)
-			s.want(t, c.code, c.lines...)
+			s.want(t, c.code)
+			if d := cmp.Diff(c.lines, s.closing()); c.lines != nil && d != "" {
+				t.Error(d)
+			}
 		})
 	}
 	b.detach(t)

@@ -12,6 +12,7 @@ import (
 	"github.com/runnerml/runner/backends"
 	"github.com/runnerml/runner/environment"
 	"github.com/runnerml/runner/internal/run"
+	"github.com/runnerml/runner/internal/supervise"
 )
 
 const interpreterHint = "check environment.python.interpreter_path: it is used as it is found on the machine that carries the run out"
@@ -41,6 +42,16 @@ func (m *Machine) checkInterpreter(ctx context.Context, a backends.Attempt, r *r
 		return interpreterFailure("the interpreter %s: %w", name, err)
 	}
 	return err
+}
+
+// needInterpreter makes the supervisor say what can be done when the program
+// that a script is run with is in no directory of the PATH there.
+func needInterpreter(l *supervise.Launch, r *record) {
+	if r.Form == process && l.Argv[0] == r.Interpreter && !strings.Contains(r.Interpreter, "/") {
+		l.Needs = append(l.Needs, supervise.Need{
+			Program: r.Interpreter, Hint: "install Python 3 on the machine, or name the interpreter there: environment.python.interpreter_path",
+		})
+	}
 }
 
 // lookFor looks for a program in the PATH that the script will have.

@@ -121,6 +121,7 @@ func (m *Machine) launch(ctx context.Context, a backends.Attempt, r *record, at 
 			l.Redact = append(l.Redact, a.Secrets[name])
 		}
 	}
+	needInterpreter(&l, r)
 	d := a.Config.Distributed
 	if d == nil && a.Config.Resources.Nodes > 1 {
 		d = &runconfig.Distributed{Framework: "pytorch"} // one process a node; what it is told does no harm

@@ -77,6 +77,14 @@ func TestEnds(t *testing.T) {
 			want: supervise.Status{Cause: supervise.NotStarted, ExitCode: 127, Message: "pythonn: no such program in PATH (/bin:/usr/bin)"},
 		},
 		{
+			name: "never started: not in PATH, and somebody knows what to do",
+			change: func(l *supervise.Launch) {
+				l.Argv, l.Inherit, l.Env = []string{"pythonn"}, false, []string{"PATH=/bin:/usr/bin"}
+				l.Needs = []supervise.Need{{Program: "pythonn", Hint: "apt install it"}}
+			},
+			want: supervise.Status{Cause: supervise.NotStarted, ExitCode: 127, Message: "pythonn: no such program in PATH (/bin:/usr/bin)\nhint: apt install it"},
+		},
+		{
 			name: "never started: no such directory", change: func(l *supervise.Launch) { l.Dir = "/no/such" },
 			want: supervise.Status{Cause: supervise.NotStarted, ExitCode: 126, Message: "working directory: stat /no/such: no such file or directory"},
 		},

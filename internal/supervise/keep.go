@@ -172,12 +172,13 @@ func writeLock(lock *os.File, k keeper) error {
 func (s *supervisor) startProcess(output *os.File) *startError {
 	var as *startError
 	env := s.launch.environment(os.Environ())
-	file, err := findProgram(s.launch.Argv[0], s.launch.Dir, env)
+	err := checkDir(s.launch.Dir)
 	if err == nil {
-		err = checkDir(s.launch.Dir)
+		err = s.launch.lookForNeeds(env) // which may know more of the program than that it is not there
 	}
+	var file string
 	if err == nil {
-		err = s.launch.lookForNeeds(env)
+		file, err = findProgram(s.launch.Argv[0], s.launch.Dir, env)
 	}
 	if errors.As(err, &as) {
 		return as
