@@ -75,10 +75,10 @@ func (c *ScriptRunConfig) IsPython() bool {
 func (c *ScriptRunConfig) isShell() bool { return c.extension() == ".sh" }
 
 // CheckScript says that nothing can run a script's file, with a hint, or
-// nothing. firstLine is what FirstLine says of it.
+// nothing: of a Spark run spark-submit knows. firstLine is what FirstLine says of it.
 func (c *ScriptRunConfig) CheckScript(firstLine []string, executable bool) (wrong, hint string) {
 	switch {
-	case c.Script == "", c.IsPython(), c.isShell(), len(firstLine) > 0:
+	case c.Script == "", c.IsSpark(), c.IsPython(), c.isShell(), len(firstLine) > 0:
 		return "", ""
 	case c.extension() == ".ipynb":
 		plain := strings.TrimSuffix(c.Script, path.Ext(c.Script)) + ".py"

@@ -81,6 +81,7 @@ func TestCommandLineOf(t *testing.T) {
 		{"a program", runconfig.ScriptRunConfig{Script: "bin/train"}, nil, []string{"/bin/sh", "-c", `exec "$0" "$@"`, "./bin/train"}, "chmod +x"},
 		{"a notebook", runconfig.ScriptRunConfig{Script: "a b.ipynb"}, nil, []string{"/bin/sh", "-c", `exec "$0" "$@"`, "./a b.ipynb"}, "jupyter nbconvert --to script 'a b.ipynb'"},
 		{"Python has the environment's", runconfig.ScriptRunConfig{Script: "train.PY"}, []string{"/usr/bin/python2"}, []string{"PY", "train.PY"}, ""},
+		{"a jar for Spark", runconfig.ScriptRunConfig{Script: "x.jar", Spark: &runconfig.Spark{}}, nil, []string{"/bin/sh", "-c", `exec "$0" "$@"`, "./x.jar"}, ""},
 		{"a command", runconfig.ScriptRunConfig{Command: "true"}, nil, []string{"/bin/sh", "-c", "true", "sh"}, ""},
 	}
 	for _, test := range tests {

@@ -262,6 +262,14 @@ open("outputs/result", "w").write("x")
 print("done", flush=True)
 `}
 
+// says sees that a text is in the log, once.
+func (c carried) says(t *testing.T, text string) {
+	t.Helper()
+	if n := strings.Count(c.log, text); n != 1 {
+		t.Errorf("the log says %q %d times:\n%s", text, n, c.log)
+	}
+}
+
 // has sees that a file came home.
 func (c carried) has(t *testing.T, name string) {
 	t.Helper()
