@@ -14,6 +14,13 @@
 // (spark.yarn.maxAppAttempts). What YARN calls preempted, lost or killed becomes
 // that outcome, and the controller decides.
 //
+// A launcher that was killed leaves an application in the cluster that goes on:
+// such an attempt is adrift, and Resume has it followed again.
+//
+// The conformance suite is carried out with a local master and with a standalone
+// one; with YARN it is jobs of our own, in both modes. A driver in the cluster that
+// is no Spark job, as the suite's are, is ended by YARN's side of Spark.
+//
 // What of the conformance suite a Spark application cannot have: a command (its
 // script is Python or a jar), our limit of memory (the JVM has its own), and a
 // death by signal where the JVM reports an exit code instead.

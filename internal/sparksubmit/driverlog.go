@@ -15,6 +15,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/runnerml/runner/internal/run"
 )
 
 // driverLog passes on what a driver in the cluster writes: live from the page of
@@ -168,6 +170,9 @@ func (d *driverLog) rest(ctx context.Context, y yarn, p programs, a *application
 	if nodeErr == nil {
 		return nil
 	}
+	if meaning(a.State, a.Final, a.Diagnostics) == run.OutcomeNodeLost {
+		return errors.Join(errLostWithNode, nodeErr)
+	}
 	ctx, cancel := context.WithTimeout(ctx, collectTimeout)
 	defer cancel()
 	for {
@@ -194,6 +199,9 @@ func (d *driverLog) rest(ctx context.Context, y yarn, p programs, a *application
 		}
 	}
 }
+
+// errLostWithNode is a log that nobody has any more.
+var errLostWithNode = errors.New("its node is lost, and what it had not passed on")
 
 // errNoCollection is a cluster that keeps no logs of ended applications.
 var errNoCollection = errors.New("YARN does not collect logs here, and the driver's node gives none")

@@ -291,11 +291,16 @@ func TestRestOfTheLog(t *testing.T) {
 		{"collected", "SUCCEEDED", nil, "one\ntwo\n", 1, false},
 		{"collected, by one that does not say so", "", nil, "one\ntwo\n", 1, false},
 		{"none", "DISABLED", nil, "", 0, true},
+		{"lost with its node", "RUNNING", nil, "", 0, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			s := newStandIn(t, collected)
 			s.logs, s.state, s.apps[0].LogAggregation = c.logs, "RUNNING", c.aggregation
+			if c.name == "lost with its node" {
+				s.apps[0].State, s.apps[0].Final = "FAILED", "FAILED"
+				s.apps[0].Diagnostics = "Application application_1_2 failed 1 times due to AM Container for appattempt_1 exited with  exitCode: -100"
+			}
 			var out, errs strings.Builder
 			d := newDriverLog(s.file(passedFile), &out, &errs)
 			err := d.rest(t.Context(), s.yarn, s.programs, &s.apps[0])

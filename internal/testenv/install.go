@@ -28,6 +28,7 @@ var needed = []struct{ file, debian string }{
 	{"ip", "iproute2"},
 	{"iptables", "iptables"},
 	{"java", "openjdk-17-jre-headless"},
+	{"javac", "openjdk-17-jdk-headless"},
 	{"mvn", "maven"},
 	{"node", "nodejs"},
 	{"npm", "npm"},
