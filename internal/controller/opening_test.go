@@ -87,18 +87,28 @@ func TestOpeningIsTold(t *testing.T) {
 	arrived := make(chan struct{})
 	w.set(m, func(m *fakeMachine) {
 		m.opening = func(ctx context.Context, opening backends.Progress) error {
-			opening.Report(step)
-			select {
-			case <-arrived:
-			case <-ctx.Done():
+			tick := time.NewTicker(10 * time.Millisecond)
+			defer tick.Stop()
+			for {
+				opening.Report(step)
+				select {
+				case <-tick.C:
+				case <-arrived:
+					return nil
+				case <-ctx.Done():
+					return context.Cause(ctx)
+				}
 			}
-			return context.Cause(ctx)
 		}
 	})
 	h.restart() // as by an upgrade
 	h.eventually("the run to say what it waits for", func() bool {
 		p, ok := h.c.live.progressOf(r.ID)
 		return ok && p == want && h.c.live.remarkOf(r.ID) == "the target is being made ready: sending runner to the machine"
+	})
+	waits := h.submitTo("far")
+	h.eventually("one that waits to say so, too", func() bool {
+		return h.message(waits.ID) == "the target is being made ready: sending runner to the machine (42%)"
 	})
 	close(arrived)
 	h.eventually("the target to be there", func() bool {

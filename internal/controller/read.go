@@ -73,6 +73,9 @@ func (c *Controller) annotate(r *run.Run) {
 		return
 	case t.absence != nil:
 		r.Message = t.absence.words()
+		if p, ok := c.live.progressOf(r.ID); ok { // the target's, not its own
+			r.Message += p.share()
+		}
 		return
 	}
 	if text := c.live.remarkOf(r.ID); text != "" {
@@ -99,10 +102,15 @@ func (p Progress) words() string {
 	if p.Detail != "" {
 		w += ": " + p.Detail
 	}
-	if p.Total > 0 {
-		w += fmt.Sprintf(" (%d%%)", 100*p.Done/p.Total)
+	return w + p.share()
+}
+
+// share is how much of it is done, behind other words; empty: not known.
+func (p Progress) share() string {
+	if p.Total <= 0 {
+		return ""
 	}
-	return w
+	return fmt.Sprintf(" (%d%%)", 100*p.Done/p.Total)
 }
 
 // grantWords say what a slot holds.
