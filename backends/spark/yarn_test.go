@@ -176,76 +176,97 @@ func TestYARN(t *testing.T) {
 		p.Bin = yarn.Bin
 		return p
 	}
-	for _, mode := range []string{runconfig.DeployClient, runconfig.DeployCluster} {
-		t.Run(mode, func(t *testing.T) {
-			t.Parallel()
-			p := at(t, mode)
-			snapshot := p.target(t).Snapshot(t, source(t, train))
-			c := p.carryOut(t, p.new(t), p.attempt(t, snapshot, "train-"+mode, "0.1", "3"), nil)
-			c.expect(t, run.OutcomeScriptFailed, 3)
-			if want := "coefficients 3 of 6 rows ['0.1', '3'] train-" + mode + "\n"; strings.Count(c.log, want) != 1 {
-				t.Errorf("the log has not one line %q:\n%s", want, c.log)
-			}
-			c.has(t, "outputs/model.json")
-			if !strings.Contains(c.running.Reason, "application_") {
-				t.Errorf("while it ran: %q", c.running.Reason)
-			}
-		})
-	}
-	t.Run("killed from outside", func(t *testing.T) {
-		t.Parallel()
-		p := at(t, runconfig.DeployCluster)
-		snapshot := p.target(t).Snapshot(t, source(t, waiting))
-		c := p.carryOut(t, p.new(t), p.attempt(t, snapshot, "killed", filepath.Join(t.TempDir(), "never")), func(ref backends.Ref, o backends.Observation) bool {
-			id, _, found := strings.Cut(o.Reason, ",")
-			if !found || strings.Contains(o.Reason, "waits in queue") {
-				return false
-			}
-			yarn.Kill(t, id)
-			return true
-		})
-		if diff := cmp.Diff(run.OutcomeCanceled, c.seen.Outcome); diff != "" {
-			t.Errorf("%s\n%s", diff, c.seen.Reason)
+	t.Run("while there is a node", func(t *testing.T) {
+		for _, mode := range []string{runconfig.DeployClient, runconfig.DeployCluster} {
+			t.Run(mode, func(t *testing.T) {
+				t.Parallel()
+				p := at(t, mode)
+				snapshot := p.target(t).Snapshot(t, source(t, train))
+				c := p.carryOut(t, p.new(t), p.attempt(t, snapshot, "train-"+mode, "0.1", "3"), nil)
+				c.expect(t, run.OutcomeScriptFailed, 3)
+				if want := "coefficients 3 of 6 rows ['0.1', '3'] train-" + mode + "\n"; strings.Count(c.log, want) != 1 {
+					t.Errorf("the log has not one line %q:\n%s", want, c.log)
+				}
+				c.has(t, "outputs/model.json")
+				if !strings.Contains(c.running.Reason, "application_") {
+					t.Errorf("while it ran: %q", c.running.Reason)
+				}
+			})
 		}
+		t.Run("killed from outside", func(t *testing.T) {
+			t.Parallel()
+			p := at(t, runconfig.DeployCluster)
+			snapshot := p.target(t).Snapshot(t, source(t, waiting))
+			c := p.carryOut(t, p.new(t), p.attempt(t, snapshot, "killed", filepath.Join(t.TempDir(), "never")), func(ref backends.Ref, o backends.Observation) bool {
+				id, _, found := strings.Cut(o.Reason, ",")
+				if !found || strings.Contains(o.Reason, "waits in queue") {
+					return false
+				}
+				yarn.Kill(t, id)
+				return true
+			})
+			if diff := cmp.Diff(run.OutcomeCanceled, c.seen.Outcome); diff != "" {
+				t.Errorf("%s\n%s", diff, c.seen.Reason)
+			}
+		})
+		t.Run("its followers are killed", func(t *testing.T) {
+			t.Parallel()
+			p := at(t, runconfig.DeployCluster)
+			snapshot := p.target(t).Snapshot(t, source(t, waiting))
+			gate := filepath.Join(t.TempDir(), "gate")
+			a := p.attempt(t, snapshot, "adrift", gate)
+			b := p.new(t)
+			kills := []string{"the supervisor, before there is an application", "the supervisor, while it runs", "the follower, while it runs"}
+			killed := 0
+			c := p.carryOut(t, b, a, func(ref backends.Ref, o backends.Observation) bool {
+				runs := strings.Contains(p.logOf(t, b, ref), "begun\n")
+				if killed < len(kills) && runs != (killed > 0) {
+					return false
+				}
+				switch killed {
+				case 0, 1:
+					p.kill(t, ref, "supervisor")
+				case 2:
+					p.kill(t, ref, "pid")
+				default:
+					if err := os.WriteFile(gate, nil, 0o644); err != nil {
+						t.Fatal(err)
+					}
+					return true
+				}
+				killed++
+				return false
+			})
+			c.expect(t, run.OutcomeCompleted, 0)
+			if c.resumed < len(kills) {
+				t.Errorf("followed again %d times", c.resumed)
+			}
+			if n := strings.Count(c.log, "begun\n"); n != 1 || strings.Count(c.log, "\ndone\n") != 1 {
+				t.Errorf("the log:\n%s", c.log)
+			}
+			c.has(t, "outputs/result")
+			if n := yarn.Submitted(t, "runner-adrift"); n != 1 {
+				t.Errorf("submitted %d times", n)
+			}
+		})
 	})
-	t.Run("its followers are killed", func(t *testing.T) {
-		t.Parallel()
+	t.Run("its node is lost", func(t *testing.T) {
 		p := at(t, runconfig.DeployCluster)
 		snapshot := p.target(t).Snapshot(t, source(t, waiting))
 		gate := filepath.Join(t.TempDir(), "gate")
-		a := p.attempt(t, snapshot, "adrift", gate)
 		b := p.new(t)
-		kills := []string{"the supervisor, before there is an application", "the supervisor, while it runs", "the follower, while it runs"}
-		killed := 0
-		c := p.carryOut(t, b, a, func(ref backends.Ref, o backends.Observation) bool {
-			runs := strings.Contains(p.logOf(t, b, ref), "begun\n")
-			if killed < len(kills) && runs != (killed > 0) {
+		c := p.carryOut(t, b, p.attempt(t, snapshot, "node", gate), func(ref backends.Ref, _ backends.Observation) bool {
+			if !strings.Contains(p.logOf(t, b, ref), "begun\n") {
 				return false
 			}
-			switch killed {
-			case 0, 1:
-				p.kill(t, ref, "supervisor")
-			case 2:
-				p.kill(t, ref, "pid")
-			default:
-				if err := os.WriteFile(gate, nil, 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return true
-			}
-			killed++
-			return false
+			yarn.KillNode()
+			return true
 		})
-		c.expect(t, run.OutcomeCompleted, 0)
-		if c.resumed < len(kills) {
-			t.Errorf("followed again %d times", c.resumed)
+		if err := os.WriteFile(gate, nil, 0o644); err != nil { // the driver is nobody's now, and ends
+			t.Fatal(err)
 		}
-		if n := strings.Count(c.log, "begun\n"); n != 1 || strings.Count(c.log, "\ndone\n") != 1 {
-			t.Errorf("the log:\n%s", c.log)
-		}
-		c.has(t, "outputs/result")
-		if n := yarn.Submitted(t, "runner-adrift"); n != 1 {
-			t.Errorf("submitted %d times", n)
+		if diff := cmp.Diff(run.OutcomeNodeLost, c.seen.Outcome); diff != "" {
+			t.Errorf("%s\n%s\n%s", diff, c.seen.Reason, c.log)
 		}
 	})
 }
