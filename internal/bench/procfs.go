@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"os"
 	"strconv"
@@ -40,7 +41,7 @@ func cpuOf(pid int) (float64, error) {
 		return 0, err
 	}
 	// After the name, which may hold anything, in parentheses.
-	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
 	const user, system, ticks = 11, 12, 100
 	if len(fields) <= system {
 		return 0, fmt.Errorf("/proc/%d/stat is %q", pid, text)

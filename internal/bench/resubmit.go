@@ -49,7 +49,7 @@ func sshResubmit(ctx context.Context, l *lab, s *sshServer) (rows []row, err err
 		if err := change(); err != nil {
 			return timing{}, err
 		}
-		cmd := h.command(ctx, "submit", "--target", "there", "train.py")
+		cmd := h.command(ctx, s.submission(l)...)
 		cmd.Dir = src
 		return stopwatch(cmd, trainFirstLine)
 	}

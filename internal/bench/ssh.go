@@ -53,6 +53,15 @@ func newSSHHome(ctx context.Context, l *lab, s *sshServer) (*home, error) {
 	return h, nil
 }
 
+// submission is the command that runs train.py there, with the interpreter that
+// the bare command is given: a login there may find a version manager's shim.
+func (s *sshServer) submission(l *lab) []string {
+	return []string{
+		"submit", "--target", "there", "--set", "environment.python.user_managed=true",
+		"--set", "environment.python.interpreter_path=" + l.python, "train.py",
+	}
+}
+
 // sshFirstLine: from a submit to the script's first line, next to running it
 // with ssh.
 func sshFirstLine(ctx context.Context, l *lab, s *sshServer) (rows []row, err error) {
@@ -66,7 +75,7 @@ func sshFirstLine(ctx context.Context, l *lab, s *sshServer) (rows []row, err er
 	}
 	defer func() { err = errors.Join(err, h.close(ctx)) }()
 	submit := func() (timing, error) {
-		cmd := h.command(ctx, "submit", "--target", "there", "train.py")
+		cmd := h.command(ctx, s.submission(l)...)
 		cmd.Dir = dir
 		return stopwatch(cmd, trainFirstLine)
 	}
