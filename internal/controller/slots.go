@@ -51,11 +51,13 @@ func (s *slots) poke() {
 	}
 }
 
-// wait puts a run into the queue. One that is there already stays as it is.
-func (s *slots) wait(w queue.Want) {
+// wait puts runs into the queue. One that is there already stays as it is.
+func (s *slots) wait(wants ...queue.Want) {
 	s.mu.Lock()
-	delete(s.held, w.Run)
-	s.waiting[w.Run] = w
+	for _, w := range wants {
+		delete(s.held, w.Run)
+		s.waiting[w.Run] = w
+	}
 	s.mu.Unlock()
 	s.poke()
 }

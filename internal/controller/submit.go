@@ -56,8 +56,7 @@ func (c *Controller) Submit(ctx context.Context, s Submission) (_ *run.Run, crea
 	if !created {
 		return existing, false, nil
 	}
-	c.metrics.Submitted(a.bytes)
-	c.queued(a, r)
+	c.queued(a, *r)
 	return r, true, nil
 }
 
@@ -87,10 +86,7 @@ func (c *Controller) SubmitArray(ctx context.Context, s ArraySubmission) (_ []ru
 		return nil, false, err
 	}
 	if created {
-		for i := range stored {
-			c.metrics.Submitted(a.bytes)
-			c.queued(a, &stored[i])
-		}
+		c.queued(a, stored...)
 	}
 	return stored, created, nil
 }
@@ -155,12 +151,18 @@ func (c *Controller) seal(s Submission) (sealed map[string][]byte, err error) {
 	return sealed, nil
 }
 
-// queued has a stored run wait for its slot.
-func (c *Controller) queued(a *admitted, r *run.Run) {
-	a.t.slots.wait(wantOf(r, demandOf(r.Config)))
-	if a.t.absence != nil {
-		c.live.setRemark(r.ID, a.t.absence.words())
+// queued has stored runs wait for their slots.
+func (c *Controller) queued(a *admitted, runs ...run.Run) {
+	wants := make([]queue.Want, len(runs))
+	for i := range runs {
+		r := &runs[i]
+		c.metrics.Submitted(a.bytes)
+		wants[i] = wantOf(r, demandOf(r.Config))
+		if a.t.absence != nil {
+			c.live.setRemark(r.ID, a.t.absence.words())
+		}
 	}
+	a.t.slots.wait(wants...) // at once: each look at the queue goes through all of it
 }
 
 // register keeps an environment that has a name under it, so that later specs
