@@ -66,7 +66,15 @@ type Saver interface {
 type Viewer interface {
 	// View is that directory as it is now, only to be read; nil: it is not on this
 	// computer. Nothing is asked: the attempt may not be there any more.
-	View(ref Ref) artifact.Folder
+	View(ref Ref) View
+}
+
+// View is a folder whose files may grow.
+type View interface {
+	artifact.Folder
+	// DigestFirst is the SHA-256 of a file's first bytes: artifact.ErrChanged when
+	// it has fewer.
+	DigestFirst(ctx context.Context, name string, size int64) ([]byte, error)
 }
 
 // LogFinder is a backend that can find places in an attempt's log without

@@ -117,3 +117,22 @@ func (d *Directory) Digest(ctx context.Context, name string) ([]byte, error) {
 	}
 	return sum, nil
 }
+
+// DigestFirst is the SHA-256 of a file's first bytes, of one that may be growing:
+// ErrChanged when it has fewer.
+func (d *Directory) DigestFirst(ctx context.Context, name string, size int64) ([]byte, error) {
+	f, err := d.open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }() // only read
+	hash := sha256.New()
+	n, err := io.CopyBuffer(struct{ io.Writer }{hash}, io.LimitReader(stopReader{ctx, f}, size), make([]byte, copyBuffer))
+	if err != nil {
+		return nil, fmt.Errorf("digest of artifact: %w", err)
+	}
+	if n < size {
+		return nil, fmt.Errorf("digest of artifact %q: %w", name, ErrChanged)
+	}
+	return hash.Sum(nil), nil
+}

@@ -1,6 +1,8 @@
 package artifact
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -332,5 +334,24 @@ func TestListHidesOurs(t *testing.T) {
 	}))
 	if diff := cmp.Diff([]string{"logs/std_log.txt", "outputs/std_log.idx"}, names(t, d)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestDigestFirst is about a file that has grown since it was listed.
+func TestDigestFirst(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "outputs"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "outputs", "log"), []byte("abcdef"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d := OpenView(dir)
+	want := sha256.Sum256([]byte("abc"))
+	if got, err := d.DigestFirst(t.Context(), "outputs/log", 3); err != nil || !bytes.Equal(got, want[:]) {
+		t.Errorf("%x, %v, want %x", got, err, want)
+	}
+	if _, err := d.DigestFirst(t.Context(), "outputs/log", 7); !errors.Is(err, ErrChanged) {
+		t.Errorf("of a file that has become shorter: %v", err)
 	}
 }

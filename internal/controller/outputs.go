@@ -37,9 +37,9 @@ func (c *Controller) Outputs(ctx context.Context, id string, attempt int) ([]Out
 	}
 	view := c.view(r, attempt)
 	if view == nil {
-		return listed(ctx, d)
+		return listed(ctx, settled{d})
 	}
-	now, err := listed(ctx, view)
+	now, err := listed(ctx, growing{view})
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +47,7 @@ func (c *Controller) Outputs(ctx context.Context, id string, attempt int) ([]Out
 	if err != nil {
 		return nil, err
 	}
-	kept, err := listed(ctx, d)
+	kept, err := listed(ctx, settled{d})
 	if err != nil || c.view(after, attempt) == nil { // it ended meanwhile, and its files were on their way home
 		return kept, err
 	}
@@ -71,7 +71,7 @@ func together(now, kept []OutputFile) []OutputFile {
 }
 
 // view is what an attempt has that runs on this computer; else nil.
-func (c *Controller) view(r *run.Run, attempt int) artifact.Folder {
+func (c *Controller) view(r *run.Run, attempt int) backends.View {
 	if r.State != run.Running || attempt != 0 && attempt != r.Last().Number {
 		return nil
 	}
@@ -86,8 +86,28 @@ func (c *Controller) view(r *run.Run, attempt int) artifact.Folder {
 	return v.View(ref(r))
 }
 
+// digests is a folder that knows those of its files as they were listed.
+type digests interface {
+	List(ctx context.Context) ([]artifact.File, error)
+	digest(ctx context.Context, f artifact.File) ([]byte, error)
+}
+
+// settled is a folder whose files do not change.
+type settled struct{ artifact.Folder }
+
+func (s settled) digest(ctx context.Context, f artifact.File) ([]byte, error) {
+	return s.Digest(ctx, f.Path)
+}
+
+// growing is a folder that a run writes to: a file may be longer by now.
+type growing struct{ backends.View }
+
+func (g growing) digest(ctx context.Context, f artifact.File) ([]byte, error) {
+	return g.DigestFirst(ctx, f.Path, f.Size)
+}
+
 // listed lists a folder, with digests.
-func listed(ctx context.Context, d artifact.Folder) ([]OutputFile, error) {
+func listed(ctx context.Context, d digests) ([]OutputFile, error) {
 	files, err := d.List(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list outputs: %w", err)
@@ -101,7 +121,7 @@ func listed(ctx context.Context, d artifact.Folder) ([]OutputFile, error) {
 			continue
 		}
 		group.Go(func() error {
-			sum, err := d.Digest(within, f.Path)
+			sum, err := d.digest(within, f)
 			if errors.Is(err, fs.ErrNotExist) || errors.Is(err, artifact.ErrChanged) {
 				return nil // a run that goes on replaced it
 			}

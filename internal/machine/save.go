@@ -49,7 +49,7 @@ func (m *Machine) save(ctx context.Context, ref backends.Ref, attempt, checkpoin
 }
 
 // View is where an attempt works, if that is on this computer.
-func (m *Machine) View(ref backends.Ref) artifact.Folder {
+func (m *Machine) View(ref backends.Ref) backends.View {
 	if !m.local {
 		return nil
 	}

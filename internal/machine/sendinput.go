@@ -35,22 +35,29 @@ func (m *Machine) pictureInput(ctx context.Context, name string, dry bool) (*sen
 	if err != nil {
 		return nil, err
 	}
-	from := name
+	from, only := name, ""
 	if !info.IsDir() {
 		if !info.Mode().IsRegular() {
 			return nil, fmt.Errorf("%s is no file or directory", name)
 		}
-		if from, err = os.MkdirTemp("", "runner-input-"); err != nil {
+		real, err := filepath.EvalSymlinks(name)
+		if err != nil {
 			return nil, err
 		}
-		defer func() { _ = os.RemoveAll(from) }() // in the system's temporary directory
-		if err := linkOrCopy(ctx, name, filepath.Join(from, filepath.Base(name))); err != nil {
-			return nil, err
+		if from, only = filepath.Split(real); only != filepath.Base(name) { // it is to have the link's name there
+			if from, err = os.MkdirTemp("", "runner-input-"); err != nil {
+				return nil, err
+			}
+			defer func() { _ = os.RemoveAll(from) }() // in the system's temporary directory
+			if err := linkOrCopy(ctx, real, filepath.Join(from, filepath.Base(name))); err != nil {
+				return nil, err
+			}
+			only = ""
 		}
 	}
 	const noLimit = -1
 	// Data is taken as it is: what an ignore file in it says is about sources.
-	taken, err := m.config.Store.Take(ctx, from, snapshot.Options{MaxBytes: noLimit, Whole: true, DryRun: dry})
+	taken, err := m.config.Store.Take(ctx, from, snapshot.Options{MaxBytes: noLimit, Whole: true, Only: only, DryRun: dry})
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +78,7 @@ func (m *Machine) pictured(ctx context.Context, in runconfig.Input, dry bool) (*
 }
 
 func linkOrCopy(ctx context.Context, from, to string) error {
-	if file, err := filepath.EvalSymlinks(from); err == nil && os.Link(file, to) == nil {
+	if os.Link(from, to) == nil {
 		return nil
 	}
 	in, err := os.Open(from)

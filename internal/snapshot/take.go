@@ -31,6 +31,9 @@ type Options struct {
 	// Whole takes everything, as data is to be: no ignore file counts, and no
 	// name is left out.
 	Whole bool
+	// Only is the one name in the source directory that is pictured, a file;
+	// empty: all. Nothing else of the directory is looked at.
+	Only string
 	// SkipDirs are directories that are left out when they lie inside the
 	// source directory, such as $RUNNER_HOME. The store itself always is.
 	SkipDirs []string
@@ -111,13 +114,21 @@ type taking struct {
 	opt  Options
 }
 
+// key is what the source is remembered under.
+func (t *taking) key() string {
+	if t.opt.Only == "" {
+		return t.root
+	}
+	return t.root + "\x00" + t.opt.Only
+}
+
 func (t *taking) take(ctx context.Context) (Snapshot, error) {
 	begun := time.Now()
 	self, err := inodeOf(t.root)
 	if err != nil {
 		return Snapshot{}, fmt.Errorf("source directory: %w", err)
 	}
-	cache := loadCache(t.s.dirs.caches(), t.root, self.dev)
+	cache := loadCache(t.s.dirs.caches(), t.key(), self.dev)
 	trusted := len(cache.dirs) > 0 && t.view.intact(cache.packs)
 	w, err := t.walker(cache)
 	if err != nil {
@@ -151,7 +162,7 @@ func (t *taking) walker(cache *sourceCache) (*walker, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &walker{root: t.root, ignoreName: name, whole: t.opt.Whole, cache: cache, skip: map[inode]bool{t.s.self: true}}
+	w := &walker{root: t.root, only: t.opt.Only, ignoreName: name, whole: t.opt.Whole, cache: cache, skip: map[inode]bool{t.s.self: true}}
 	for _, dir := range t.opt.SkipDirs {
 		if id, err := inodeOf(dir); err == nil {
 			w.skip[id] = true
@@ -253,7 +264,7 @@ func (t *taking) readAll(ctx context.Context, begun time.Time, dev uint64, cache
 	remember := func() {
 		const meanNode = 128
 		nodes := appendDirs(make([]byte, 0, (snap.Files+snap.Links+snap.Dirs)*meanNode), tree, begun)
-		t.saveCache(encodeCache(t.root, dev, snap.ID, packs, nodes))
+		t.saveCache(encodeCache(t.key(), dev, snap.ID, packs, nodes))
 	}
 	if later := t.opt.Later; later != nil {
 		later(remember)
@@ -270,7 +281,7 @@ func (t *taking) saveCache(data []byte) {
 	if err != nil {
 		return
 	}
-	if err := os.Rename(tmp, cachePath(t.s.dirs.caches(), t.root)); err != nil {
+	if err := os.Rename(tmp, cachePath(t.s.dirs.caches(), t.key())); err != nil {
 		_ = os.Remove(tmp) // else the next Open sweeps it away
 	}
 }

@@ -16,6 +16,7 @@ import (
 // walker reads a source directory tree, several directories at a time.
 type walker struct {
 	root       string
+	only       string // the one name at the top; empty: all
 	ignoreName string
 	whole      bool         // no rules but always
 	always     *ignoreRules // the caller's own excludes, above every file's rules
@@ -134,6 +135,9 @@ func (w *walker) readDir(r *dirReader, step walkStep) (findings, error) {
 		if step.dir.trait, err = traitsOf(fd); err != nil {
 			return found, fmt.Errorf("read source directory: %w", &os.PathError{Op: "stat", Path: abs, Err: err})
 		}
+	}
+	if rel == "" && w.only != "" {
+		names = []string{w.only}
 	}
 	slices.Sort(names)
 	rules := step.rules
