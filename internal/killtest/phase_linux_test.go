@@ -170,7 +170,7 @@ func (b *box) away(id string, p phase, do func()) {
 		return time.Since(quiet) > 5*time.Second
 	})
 	do()
-	const little = 64 << 10 // what is noted down of it when the connection ends
+	const little = 2 << 20 // what had come, and is written down only when the connection ends: a chunk
 	if now := p.came(b, id); now > came+little {
 		b.Errorf("%d bytes came over a line that was cut", now-came)
 	}

@@ -40,16 +40,16 @@ func (m *Machine) pictureInput(ctx context.Context, name string, dry bool) (*sen
 		if !info.Mode().IsRegular() {
 			return nil, fmt.Errorf("%s is no file or directory", name)
 		}
-		real, err := filepath.EvalSymlinks(name)
+		file, err := filepath.EvalSymlinks(name)
 		if err != nil {
 			return nil, err
 		}
-		if from, only = filepath.Split(real); only != filepath.Base(name) { // it is to have the link's name there
+		if from, only = filepath.Split(file); only != filepath.Base(name) { // it is to have the link's name there
 			if from, err = os.MkdirTemp("", "runner-input-"); err != nil {
 				return nil, err
 			}
 			defer func() { _ = os.RemoveAll(from) }() // in the system's temporary directory
-			if err := linkOrCopy(ctx, real, filepath.Join(from, filepath.Base(name))); err != nil {
+			if err := linkOrCopy(ctx, file, filepath.Join(from, filepath.Base(name))); err != nil {
 				return nil, err
 			}
 			only = ""
