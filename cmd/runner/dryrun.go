@@ -29,14 +29,9 @@ type dryRunSource struct {
 }
 
 // plan says what a submission would do. Nothing is stored, here or there.
-func (s *submitting) plan(ctx context.Context) error {
-	s.lines = s.newLiveLines()
-	defer s.lines.clear()
-	p, err := s.prepare(ctx)
-	if err != nil {
-		return err
-	}
-	defer p.client.Close()
+func (s *submitting) plan(ctx context.Context) error { return s.ready(ctx, s.tell) }
+
+func (s *submitting) tell(ctx context.Context, p *prepared) error {
 	plan, err := p.client.Plan(ctx, p.Submission)
 	if err != nil {
 		return err

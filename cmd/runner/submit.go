@@ -111,8 +111,8 @@ type submitting struct {
 	later sync.WaitGroup
 }
 
-// run submits and follows.
-func (s *submitting) run(ctx context.Context) error {
+// ready prepares the submission, and has then do the rest.
+func (s *submitting) ready(ctx context.Context, then func(context.Context, *prepared) error) error {
 	lateFirstCollection()
 	s.lines = s.newLiveLines()
 	defer s.lines.clear()
@@ -122,6 +122,13 @@ func (s *submitting) run(ctx context.Context) error {
 		return err
 	}
 	defer prepared.client.Close()
+	return then(ctx, prepared)
+}
+
+// run submits and follows.
+func (s *submitting) run(ctx context.Context) error { return s.ready(ctx, s.runOne) }
+
+func (s *submitting) runOne(ctx context.Context, prepared *prepared) error {
 	r, err := prepared.client.Submit(ctx, prepared.Submission)
 	if err != nil {
 		return err

@@ -39,15 +39,10 @@ func (s *submitting) takeArray() ([][]string, error) {
 
 // runArray submits many runs, says their ids, and waits for them.
 func (s *submitting) runArray(ctx context.Context, arguments [][]string) error {
-	lateFirstCollection()
-	s.lines = s.newLiveLines()
-	defer s.lines.clear()
-	defer s.later.Wait()
-	prepared, err := s.prepare(ctx)
-	if err != nil {
-		return err
-	}
-	defer prepared.client.Close()
+	return s.ready(ctx, func(ctx context.Context, prepared *prepared) error { return s.runAll(ctx, prepared, arguments) })
+}
+
+func (s *submitting) runAll(ctx context.Context, prepared *prepared, arguments [][]string) error {
 	runs, err := prepared.client.SubmitArray(ctx, controller.ArraySubmission{Submission: prepared.Submission, Arguments: arguments})
 	if err != nil {
 		return err

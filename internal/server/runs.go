@@ -20,11 +20,7 @@ func (s *Server) submit(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	status := http.StatusOK
-	if created {
-		status = http.StatusCreated
-	}
-	writeJSON(w, status, got)
+	writeCreated(w, created, got)
 	return nil
 }
 
@@ -37,12 +33,18 @@ func (s *Server) submitArray(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	writeCreated(w, created, got)
+	return nil
+}
+
+// writeCreated tells what a request made from what an earlier one of the same id
+// did.
+func writeCreated(w http.ResponseWriter, created bool, v any) {
 	status := http.StatusOK
 	if created {
 		status = http.StatusCreated
 	}
-	writeJSON(w, status, got)
-	return nil
+	writeJSON(w, status, v)
 }
 
 func (s *Server) plan(w http.ResponseWriter, r *http.Request) error {
