@@ -27,7 +27,7 @@ deps:
 	$(GO) run ./internal/testenv/cmd/testenv install
 
 unit: ## with the race detector; one package more at a time than there are processors, as some mostly wait
-	$(GO) test -race -p $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) -timeout 40m ./...
+	$(GO) test -race -p $$(( $$(getconf _NPROCESSORS_ONLN) + 2 )) -timeout 40m ./...
 
 lint: $(LINT)
 	$(LINT) run

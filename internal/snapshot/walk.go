@@ -55,8 +55,11 @@ func (w *walker) walk(ctx context.Context) (*dirNode, error) {
 		wg.Go(w.work)
 	}
 	wg.Wait()
-	if w.err != nil {
-		return nil, w.err
+	w.mu.Lock()
+	err := w.err // of a context that ends just now, too
+	w.mu.Unlock()
+	if err != nil {
+		return nil, err
 	}
 	if len(w.special) > 0 {
 		slices.SortFunc(w.special, func(a, b SpecialFile) int { return comparePaths(a.Path, b.Path) })

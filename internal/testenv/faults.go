@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -166,7 +167,7 @@ func (p *FaultProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	received := &counted{Reader: r.Body, ctx: r.Context()}
 	defer func() {
-		e.Received = received.n
+		e.Received = received.n.Load()
 		p.mu.Lock()
 		p.exchanges = append(p.exchanges, e)
 		p.underWay--
@@ -220,7 +221,7 @@ func (p *FaultProxy) answer(w http.ResponseWriter, r *http.Request, answer *http
 		header[key] = values
 	}
 	body := &counted{Reader: answer.Body, ctx: r.Context()}
-	defer func() { *sent = body.n }()
+	defer func() { *sent = body.n.Load() }()
 	switch fault.Kind {
 	case Short:
 		if answer.ContentLength > fault.Bytes {
@@ -278,9 +279,9 @@ type counted struct {
 	io.Reader
 
 	ctx  context.Context
-	n    int64
-	rate int64 // bytes a second; 0: as fast as it comes
-	flip bool  // the first bit of the first byte that comes
+	n    atomic.Int64 // a transport may still read when the answer is there
+	rate int64        // bytes a second; 0: as fast as it comes
+	flip bool         // the first bit of the first byte that comes
 }
 
 func (c *counted) Read(p []byte) (int, error) {
@@ -299,7 +300,7 @@ func (c *counted) Read(p []byte) (int, error) {
 			err = io.EOF
 		}
 	}
-	c.n += int64(n)
+	c.n.Add(int64(n))
 	return n, err
 }
 
